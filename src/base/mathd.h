@@ -1,0 +1,16 @@
+/* Double-precision functions for setup code (initial values, schedules, rotary tables): our own,
+ * from basic operations only, so that every machine and compiler gets the same bits. Not for
+ * kernels. Relative error is below 1e-15 on the ranges named (checked against libm in test/unit).
+ */
+#ifndef GW_MATHD_H
+#define GW_MATHD_H
+
+double gw_sqrt_f64(double x);          /* correctly rounded */
+double gw_exp_f64(double x);           /* |x| <= 700 */
+double gw_log_f64(double x);           /* x > 0, normal */
+double gw_cos_f64(double x);           /* |x| <= 1e6, absolute error */
+double gw_sin_f64(double x);           /* |x| <= 1e6, absolute error */
+double gw_pow_f64(double x, double y); /* exp(y log x), x > 0; about 1e-14 */
+double gw_power_f64(double x, long n); /* x^n by squaring, n >= 0 */
+
+#endif

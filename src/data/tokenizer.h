@@ -1,0 +1,56 @@
+/* Tokenizers: bytes ↔ token ids. Byte-level, so every byte string has an encoding and decoding
+ * gives exactly the bytes back.
+ *
+ *   byte   ids 0..255 are the bytes, 256 is the end-of-text token
+ *   bpe    byte-pair merges inside the pieces of GPT-2's split pattern (PCRE2); ids as trained:
+ *          0..255 bytes, then one per merge, the end-of-text token last
+ *
+ * The end-of-text token stands at the head of every document; it never comes from text. */
+#ifndef GW_TOKENIZER_H
+#define GW_TOKENIZER_H
+
+#include "base/pool.h"
+#include "os/fs.h"
+
+typedef struct GwTokenizer GwTokenizer;
+
+GwStatus gw_tokenizer_byte(GwTokenizer **out);
+
+/* Trains BPE. `feed` is called once with a `piece_text` callback... see GwBpeTrainer below. */
+typedef struct GwBpeTrainer GwBpeTrainer;
+GwStatus gw_bpe_trainer_create(GwBpeTrainer **out);
+/* Adds one document's text to the piece counts; documents may come in any order. */
+GwStatus gw_bpe_trainer_add(GwBpeTrainer *trainer, const void *text, size_t size);
+/* Counts of `from` are added to `into` (for one trainer per thread). */
+GwStatus gw_bpe_trainer_merge(GwBpeTrainer *into, const GwBpeTrainer *from);
+/* Merges until the vocabulary has `vocab_size` tokens (256 + merges + 1 end-of-text) or no pair
+ * occurs twice. Ties go to the lexicographically greater pair of byte strings. Deterministic. */
+GwStatus gw_bpe_trainer_finish(GwBpeTrainer *trainer, int32_t vocab_size, GwTokenizer **out);
+void gw_bpe_trainer_destroy(GwBpeTrainer *trainer);
+
+/* tokenizer.json in Hugging Face's byte-level BPE form (so other tools read it); `parse` is what
+ * the fuzz target calls. Errors name the file, the field, the line where known. */
+GwStatus gw_tokenizer_save(GwFs *fs, const GwTokenizer *tokenizer, const char *path);
+GwStatus gw_tokenizer_open(GwFs *fs, const char *path, GwTokenizer **out);
+GwStatus gw_tokenizer_parse(const char *name, const char *json, size_t size, GwTokenizer **out);
+void gw_tokenizer_destroy(GwTokenizer *tokenizer);
+
+int32_t gw_tokenizer_vocab_size(const GwTokenizer *tokenizer);
+int32_t gw_tokenizer_end_of_text(const GwTokenizer *tokenizer);
+uint64_t gw_tokenizer_hash(const GwTokenizer *tokenizer); /* of its meaning, not of the file */
+
+/* Ids of `text`, appended to a growing array. Safe from several threads with one GwTokenIds each.
+ */
+typedef struct {
+  int32_t *ids;
+  size_t count, capacity;
+  void *scratch; /* owned by the tokenizer code; zero-initialise */
+} GwTokenIds;
+GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, size_t size,
+                             GwTokenIds *out);
+void gw_token_ids_deinit(GwTokenIds *ids);
+
+/* The bytes of one token (0 bytes for end-of-text); the pointer lives as long as the tokenizer. */
+const uint8_t *gw_tokenizer_bytes(const GwTokenizer *tokenizer, int32_t id, size_t *size);
+
+#endif

@@ -1,0 +1,70 @@
+/* Files behind a vtable, so that tests can replace the disk (test/unit/crash_fs.c drops and tears
+ * unsynced writes). Paths are plain strings; every failure is a status whose message names the
+ * path.
+ *
+ * Durability: bytes of a file are durable after sync_file; a name (created, renamed, removed) is
+ * durable after sync_dir of the directory that holds it. */
+#ifndef GW_FS_H
+#define GW_FS_H
+
+#include "base/base.h"
+
+typedef struct GwFs GwFs;
+typedef struct GwFile GwFile; /* defined by each implementation */
+
+typedef enum { GW_FILE_READ, GW_FILE_CREATE, GW_FILE_APPEND } GwFileMode; /* CREATE truncates */
+
+struct GwFs {
+  void *self;
+  GwStatus (*open)(GwFs *fs, const char *path, GwFileMode mode, GwFile **out);
+  /* Reads up to `size` bytes at `offset`; *got < size only at the end of the file. */
+  GwStatus (*read_at)(GwFs *fs, GwFile *file, uint64_t offset, void *data, size_t size,
+                      size_t *got);
+  /* Appends all of `data` (files are written front to back). */
+  GwStatus (*write)(GwFs *fs, GwFile *file, const void *data, size_t size);
+  GwStatus (*sync_file)(GwFs *fs, GwFile *file);
+  GwStatus (*size)(GwFs *fs, GwFile *file, uint64_t *out);
+  GwStatus (*truncate)(GwFs *fs, GwFile *file, uint64_t size);
+  void (*close)(GwFs *fs, GwFile *file);
+  GwStatus (*make_dir)(GwFs *fs, const char *path); /* GW_EXISTS when it is there */
+  GwStatus (*rename)(GwFs *fs, const char *from, const char *to);
+  GwStatus (*remove)(GwFs *fs, const char *path); /* a file or an empty directory */
+  GwStatus (*sync_dir)(GwFs *fs, const char *path);
+  /* Calls visit for every entry (not . or ..), in ascending byte order of the names. */
+  GwStatus (*list)(GwFs *fs, const char *path,
+                   GwStatus (*visit)(void *context, const char *name, bool is_dir), void *context);
+  bool (*exists)(GwFs *fs, const char *path);
+};
+
+/* The real disk. */
+GwFs *gw_fs_disk(void);
+
+/* Built from the above. */
+
+/* The whole file in a malloc'd buffer with a 0 behind its last byte; at most `limit` bytes. */
+GwStatus gw_fs_read_all(GwFs *fs, const char *path, size_t limit, char **data, size_t *size);
+/* Writes `path` so that after a crash it is either absent/old or whole: aside, fsync, rename, fsync
+ * of the directory. */
+GwStatus gw_fs_write_atomic(GwFs *fs, const char *path, const void *data, size_t size);
+/* mkdir -p, syncing each parent. */
+GwStatus gw_fs_make_dirs(GwFs *fs, const char *path);
+/* Removes a directory and all it holds; GW_OK when absent. */
+GwStatus gw_fs_remove_tree(GwFs *fs, const char *path);
+
+/* A read-only map of a whole file on the real disk. */
+typedef struct {
+  const uint8_t *data;
+  size_t size;
+} GwMap;
+GwStatus gw_map_open(const char *path, GwMap *out);
+void gw_map_close(GwMap *map);
+
+/* An exclusive lock (flock) on `path`, created when absent; GW_BUSY names the owner's process id,
+ * which is written into the file. Held until closed or until the process ends. */
+typedef struct {
+  int descriptor;
+} GwLock;
+GwStatus gw_lock_open(const char *path, GwLock *out);
+void gw_lock_close(GwLock *lock);
+
+#endif
