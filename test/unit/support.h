@@ -3,11 +3,12 @@
 #ifndef GW_TEST_SUPPORT_H
 #define GW_TEST_SUPPORT_H
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h> /* after its prerequisites */
 
 #include "base/base.h"
 #include "base/rng.h"
