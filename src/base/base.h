@@ -36,4 +36,12 @@ static inline bool gw_add_i64(int64_t a, int64_t b, int64_t *out) {
   return !__builtin_add_overflow(a, b, out);
 }
 
+/* Exact sums that several threads add to: the order of integer additions does not matter. */
+static inline void gw_atomic_add_u64(void *to, uint64_t value) {
+  __atomic_fetch_add((uint64_t *)to, value, __ATOMIC_RELAXED);
+}
+static inline void gw_atomic_add_i64(void *to, int64_t value) {
+  __atomic_fetch_add((int64_t *)to, value, __ATOMIC_RELAXED);
+}
+
 #endif

@@ -1,0 +1,257 @@
+/* Vectors for the CPU kernels: one set of names, GW_VL floats wide, for the instruction set that
+ * this compilation is for (GW_ISA_AVX512, GW_ISA_AVX2 or GW_ISA_GENERIC; a NEON section would stand
+ * beside them). Every operation is the exact counterpart of one in op/real.h, lane by lane. */
+#ifndef GW_SIMD_H
+#define GW_SIMD_H
+
+#include "op/real.h"
+
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+#include <immintrin.h>
+#endif
+
+#if defined(GW_ISA_AVX512)
+
+enum { GW_VL = 16 };
+typedef __m512 gw_vf;
+typedef __m512i gw_vi;
+
+static inline gw_vf gw_v_set(float x) { return _mm512_set1_ps(x); }
+static inline gw_vf gw_v_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void gw_v_store(float *p, gw_vf v) { _mm512_storeu_ps(p, v); }
+static inline __mmask16 gw_v_mask(int64_t n) { return (__mmask16)((1u << n) - 1u); }
+/* the first n lanes, 0 <= n <= GW_VL; the others are 0 and untouched */
+static inline gw_vf gw_v_load_n(const float *p, int64_t n) {
+  return _mm512_maskz_loadu_ps(gw_v_mask(n), p);
+}
+static inline void gw_v_store_n(float *p, gw_vf v, int64_t n) {
+  _mm512_mask_storeu_ps(p, gw_v_mask(n), v);
+}
+static inline gw_vf gw_v_add(gw_vf a, gw_vf b) { return _mm512_add_ps(a, b); }
+static inline gw_vf gw_v_sub(gw_vf a, gw_vf b) { return _mm512_sub_ps(a, b); }
+static inline gw_vf gw_v_mul(gw_vf a, gw_vf b) { return _mm512_mul_ps(a, b); }
+static inline gw_vf gw_v_div(gw_vf a, gw_vf b) { return _mm512_div_ps(a, b); }
+static inline gw_vf gw_v_sqrt(gw_vf a) { return _mm512_sqrt_ps(a); }
+static inline gw_vf gw_v_max(gw_vf a, gw_vf b) { return _mm512_max_ps(a, b); } /* a > b ? a : b */
+static inline gw_vf gw_v_min(gw_vf a, gw_vf b) { return _mm512_min_ps(a, b); } /* a < b ? a : b */
+static inline gw_vf gw_v_fma(gw_vf a, gw_vf b, gw_vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline gw_vf gw_v_neg(gw_vf a) {
+  return _mm512_castsi512_ps(
+      _mm512_xor_si512(_mm512_castps_si512(a), _mm512_set1_epi32(INT32_MIN)));
+}
+static inline gw_vi gw_vi_set(int32_t x) { return _mm512_set1_epi32(x); }
+static inline gw_vi gw_vi_of(gw_vf a) { return _mm512_castps_si512(a); } /* the bits */
+static inline gw_vf gw_v_of(gw_vi a) { return _mm512_castsi512_ps(a); }
+static inline gw_vi gw_vi_add(gw_vi a, gw_vi b) { return _mm512_add_epi32(a, b); }
+static inline gw_vi gw_vi_sub(gw_vi a, gw_vi b) { return _mm512_sub_epi32(a, b); }
+static inline gw_vi gw_vi_shl23(gw_vi a) { return _mm512_slli_epi32(a, 23); }
+static inline gw_vi gw_vi_sar23(gw_vi a) { return _mm512_srai_epi32(a, 23); }
+static inline gw_vf gw_v_from_int(gw_vi a) { return _mm512_cvtepi32_ps(a); }
+
+#elif defined(GW_ISA_AVX2)
+
+enum { GW_VL = 8 };
+typedef __m256 gw_vf;
+typedef __m256i gw_vi;
+
+static inline gw_vf gw_v_set(float x) { return _mm256_set1_ps(x); }
+static inline gw_vf gw_v_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void gw_v_store(float *p, gw_vf v) { _mm256_storeu_ps(p, v); }
+static inline __m256i gw_v_mask(int64_t n) {
+  static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256((const __m256i *)(const void *)(ones + 8 - n));
+}
+static inline gw_vf gw_v_load_n(const float *p, int64_t n) {
+  return _mm256_maskload_ps(p, gw_v_mask(n));
+}
+static inline void gw_v_store_n(float *p, gw_vf v, int64_t n) {
+  _mm256_maskstore_ps(p, gw_v_mask(n), v);
+}
+static inline gw_vf gw_v_add(gw_vf a, gw_vf b) { return _mm256_add_ps(a, b); }
+static inline gw_vf gw_v_sub(gw_vf a, gw_vf b) { return _mm256_sub_ps(a, b); }
+static inline gw_vf gw_v_mul(gw_vf a, gw_vf b) { return _mm256_mul_ps(a, b); }
+static inline gw_vf gw_v_div(gw_vf a, gw_vf b) { return _mm256_div_ps(a, b); }
+static inline gw_vf gw_v_sqrt(gw_vf a) { return _mm256_sqrt_ps(a); }
+static inline gw_vf gw_v_max(gw_vf a, gw_vf b) { return _mm256_max_ps(a, b); }
+static inline gw_vf gw_v_min(gw_vf a, gw_vf b) { return _mm256_min_ps(a, b); }
+static inline gw_vf gw_v_fma(gw_vf a, gw_vf b, gw_vf c) { return _mm256_fmadd_ps(a, b, c); }
+static inline gw_vf gw_v_neg(gw_vf a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
+static inline gw_vi gw_vi_set(int32_t x) { return _mm256_set1_epi32(x); }
+static inline gw_vi gw_vi_of(gw_vf a) { return _mm256_castps_si256(a); }
+static inline gw_vf gw_v_of(gw_vi a) { return _mm256_castsi256_ps(a); }
+static inline gw_vi gw_vi_add(gw_vi a, gw_vi b) { return _mm256_add_epi32(a, b); }
+static inline gw_vi gw_vi_sub(gw_vi a, gw_vi b) { return _mm256_sub_epi32(a, b); }
+static inline gw_vi gw_vi_shl23(gw_vi a) { return _mm256_slli_epi32(a, 23); }
+static inline gw_vi gw_vi_sar23(gw_vi a) { return _mm256_srai_epi32(a, 23); }
+static inline gw_vf gw_v_from_int(gw_vi a) { return _mm256_cvtepi32_ps(a); }
+
+#else /* generic: four lanes of plain C, left to the compiler */
+
+enum { GW_VL = 4 };
+typedef struct {
+  float at[4];
+} gw_vf;
+typedef struct {
+  int32_t at[4];
+} gw_vi;
+
+#define GW_LANES for (int i = 0; i < 4; i++)
+static inline gw_vf gw_v_set(float x) { return (gw_vf){{x, x, x, x}}; }
+static inline gw_vf gw_v_load(const float *p) {
+  gw_vf v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline void gw_v_store(float *p, gw_vf v) { memcpy(p, &v, sizeof v); }
+static inline gw_vf gw_v_load_n(const float *p, int64_t n) {
+  gw_vf v = {{0}};
+  for (int64_t i = 0; i < n; i++) v.at[i] = p[i];
+  return v;
+}
+static inline void gw_v_store_n(float *p, gw_vf v, int64_t n) {
+  for (int64_t i = 0; i < n; i++) p[i] = v.at[i];
+}
+static inline gw_vf gw_v_add(gw_vf a, gw_vf b) {
+  GW_LANES a.at[i] += b.at[i];
+  return a;
+}
+static inline gw_vf gw_v_sub(gw_vf a, gw_vf b) {
+  GW_LANES a.at[i] -= b.at[i];
+  return a;
+}
+static inline gw_vf gw_v_mul(gw_vf a, gw_vf b) {
+  GW_LANES a.at[i] *= b.at[i];
+  return a;
+}
+static inline gw_vf gw_v_div(gw_vf a, gw_vf b) {
+  GW_LANES a.at[i] /= b.at[i];
+  return a;
+}
+static inline gw_vf gw_v_sqrt(gw_vf a) {
+  GW_LANES a.at[i] = gw_sqrt(a.at[i]);
+  return a;
+}
+static inline gw_vf gw_v_max(gw_vf a, gw_vf b) {
+  GW_LANES a.at[i] = a.at[i] > b.at[i] ? a.at[i] : b.at[i];
+  return a;
+}
+static inline gw_vf gw_v_min(gw_vf a, gw_vf b) {
+  GW_LANES a.at[i] = a.at[i] < b.at[i] ? a.at[i] : b.at[i];
+  return a;
+}
+static inline gw_vf gw_v_fma(gw_vf a, gw_vf b, gw_vf c) {
+  GW_LANES c.at[i] = gw_fma(a.at[i], b.at[i], c.at[i]);
+  return c;
+}
+static inline gw_vf gw_v_neg(gw_vf a) {
+  GW_LANES a.at[i] = -a.at[i];
+  return a;
+}
+static inline gw_vi gw_vi_set(int32_t x) { return (gw_vi){{x, x, x, x}}; }
+static inline gw_vi gw_vi_of(gw_vf a) {
+  gw_vi v;
+  memcpy(&v, &a, sizeof v);
+  return v;
+}
+static inline gw_vf gw_v_of(gw_vi a) {
+  gw_vf v;
+  memcpy(&v, &a, sizeof v);
+  return v;
+}
+static inline gw_vi gw_vi_add(gw_vi a, gw_vi b) {
+  GW_LANES a.at[i] = (int32_t)((uint32_t)a.at[i] + (uint32_t)b.at[i]);
+  return a;
+}
+static inline gw_vi gw_vi_sub(gw_vi a, gw_vi b) {
+  GW_LANES a.at[i] = (int32_t)((uint32_t)a.at[i] - (uint32_t)b.at[i]);
+  return a;
+}
+static inline gw_vi gw_vi_shl23(gw_vi a) {
+  GW_LANES a.at[i] = (int32_t)((uint32_t)a.at[i] << 23);
+  return a;
+}
+static inline gw_vi gw_vi_sar23(gw_vi a) {
+  GW_LANES a.at[i] >>= 23;
+  return a;
+}
+static inline gw_vf gw_v_from_int(gw_vi a) {
+  gw_vf v;
+  GW_LANES v.at[i] = (float)a.at[i];
+  return v;
+}
+#undef GW_LANES
+
+#endif
+
+static inline gw_vf gw_v_zero(void) { return gw_v_set(0.0f); }
+
+/* e^x, as gw_exp */
+static inline gw_vf gw_v_exp(gw_vf x) {
+  x = gw_v_max(gw_v_set(GW_EXP_LOW), x); /* low > x ? low : x */
+  x = gw_v_min(gw_v_set(GW_EXP_HIGH), x);
+  gw_vf shifted = gw_v_fma(x, gw_v_set(GW_LOG2E), gw_v_set(GW_ROUND_SHIFT));
+  gw_vf n = gw_v_sub(shifted, gw_v_set(GW_ROUND_SHIFT));
+  gw_vf r = gw_v_fma(n, gw_v_set(-GW_LN2_HIGH), x);
+  r = gw_v_fma(n, gw_v_set(-GW_LN2_LOW), r);
+  gw_vf p = gw_v_set(GW_EXP_C7);
+  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C6));
+  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C5));
+  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C4));
+  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C3));
+  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C2));
+  p = gw_v_fma(p, r, gw_v_set(1.0f));
+  p = gw_v_fma(p, r, gw_v_set(1.0f));
+  return gw_v_of(gw_vi_add(gw_vi_of(p), gw_vi_shl23(gw_vi_of(shifted))));
+}
+
+/* ln x, as gw_log */
+static inline gw_vf gw_v_log(gw_vf x) {
+  gw_vi n = gw_vi_sar23(gw_vi_sub(gw_vi_of(x), gw_vi_set(GW_LOG_SPLIT)));
+  gw_vf m = gw_v_of(gw_vi_sub(gw_vi_of(x), gw_vi_shl23(n)));
+  gw_vf s = gw_v_div(gw_v_sub(m, gw_v_set(1.0f)), gw_v_add(m, gw_v_set(1.0f)));
+  gw_vf square = gw_v_mul(s, s);
+  gw_vf p = gw_v_set(GW_LOG_C9);
+  p = gw_v_fma(p, square, gw_v_set(GW_LOG_C7));
+  p = gw_v_fma(p, square, gw_v_set(GW_LOG_C5));
+  p = gw_v_fma(p, square, gw_v_set(GW_LOG_C3));
+  p = gw_v_mul(p, square);
+  gw_vf twice = gw_v_add(s, s);
+  return gw_v_fma(gw_v_from_int(n), gw_v_set(GW_LN2), gw_v_fma(twice, p, twice));
+}
+
+static inline gw_vf gw_v_sigmoid(gw_vf x) {
+  gw_vf one = gw_v_set(1.0f);
+  return gw_v_div(one, gw_v_add(one, gw_v_exp(gw_v_neg(x))));
+}
+
+/* GwSum16 in registers: 16/GW_VL vectors. Vector j holds partial sums j·GW_VL onwards. */
+enum { GW_SUM_VECTORS = 16 / GW_VL };
+typedef struct {
+  gw_vf part[GW_SUM_VECTORS];
+} GwVSum16;
+
+static inline GwVSum16 gw_v_sum16(void) {
+  GwVSum16 sum;
+  for (int j = 0; j < GW_SUM_VECTORS; j++) sum.part[j] = gw_v_zero();
+  return sum;
+}
+
+static inline float gw_v_sum16_total(const GwVSum16 *sum) {
+#if defined(GW_ISA_AVX512)
+  __m256 eight =
+      _mm256_add_ps(_mm512_castps512_ps256(sum->part[0]), _mm512_extractf32x8_ps(sum->part[0], 1));
+#elif defined(GW_ISA_AVX2)
+  __m256 eight = _mm256_add_ps(sum->part[0], sum->part[1]);
+#endif
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+#else
+  GwSum16 plain;
+  for (int j = 0; j < GW_SUM_VECTORS; j++) gw_v_store(plain.part + j * GW_VL, sum->part[j]);
+  return gw_sum16_total(&plain);
+#endif
+}
+
+#endif

@@ -1,0 +1,402 @@
+/* Causal attention that never holds the T×T scores  (Vaswani et al. 2017; Dao et al. 2022)
+ *
+ * For query row i and head h (kv head h Hkv/H), over the keys j from j0 to i of the same sequence,
+ *   j0 = i - min(positions[i], window - 1):
+ *     s_j = scale q_i·k_j (in order of d),  scale = 1/sqrt(D)
+ *     m = max s_j;  p_j = e^(s_j - m);  l = Σ p_j (16 partial sums by j mod 16, fixed tree)
+ *     y_i = (Σ_j p_j v_j, in order of j) (1/l) + 0;  lse = m + ln l
+ *   (+ 0 turns a -0 into +0, so that skipping a masked key or adding its zero is the same.)
+ *
+ * attention         q [N,H·D], k and v [N,Hkv·D], N = B·T; y [N,H·D], lse [N,H]
+ * attention_cached  N queries of one sequence; keys and values in caches [S,Hkv·D]; query i stands
+ * at row base + i. Row for row the same arithmetic, hence the same bits. cache_append cache[base +
+ * n,:] = x[n,:] attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j =
+ * dy·v_j, ds_j = p_j (dp_j - delta) scale;  dq_i = Σ_j ds_j k_j + 0; dk_j = Σ_h Σ_i ds q_i + 0,
+ * dv_j = Σ_h Σ_i p dy_i + 0 over the heads of the group, then queries, in order */
+#include "op/shape.h"
+
+typedef struct {
+  int64_t heads, kv_heads, head, window;
+  gw_real scale;
+} Layout;
+
+static Layout layout_of(const GwShapes *s, double window) {
+  Layout a = {.heads = (int64_t)s->attr[0], .kv_heads = (int64_t)s->attr[1]};
+  a.head = gw_columns(&s->in[0]) / a.heads;
+  a.window = window > 0 ? (int64_t)window : INT64_MAX;
+  a.scale = 1 / gw_sqrt((gw_real)a.head);
+  return a;
+}
+
+static GwStatus check_heads(const char *op, const GwShapes *s) {
+  GW_REQUIRE(gw_attr_whole(s->attr[0], 1) && gw_attr_whole(s->attr[1], 1), op,
+             "heads and kv_heads must be whole numbers");
+  int64_t heads = (int64_t)s->attr[0], kv_heads = (int64_t)s->attr[1];
+  GW_REQUIRE(heads % kv_heads == 0, op, "kv_heads must divide heads");
+  GW_REQUIRE(s->in[0].rank == 2 && gw_columns(&s->in[0]) % heads == 0, op, "q must be [N,H D]");
+  int64_t kv_width = gw_columns(&s->in[0]) / heads * kv_heads;
+  GW_REQUIRE(s->in[1].rank == 2 && gw_columns(&s->in[1]) == kv_width &&
+                 gw_type_equal(&s->in[1], &s->in[2]),
+             op, "k and v must be [rows,Hkv D]");
+  GW_REQUIRE(gw_is_vector(&s->in[3], gw_rows(&s->in[0])), op, "positions must be [N]");
+  return GW_OK;
+}
+
+/* The first key that query `row` may see, when `back` keys before it are of its document. */
+static int64_t first_key(const Layout *a, int64_t row, int64_t back) {
+  return row - gw_min_i64(back, a->window - 1);
+}
+
+/* One query of one head against keys [from, to]; strides in elements. Scores are computed twice
+ * rather than kept. y gets D elements; returns the log-sum-exp. */
+static gw_real attend(const Layout *a, const gw_real *q, const gw_real *k, const gw_real *v,
+                      int64_t kv_stride, int64_t from, int64_t to, int64_t phase, gw_real *y) {
+  gw_real m = a->scale * gw_dot(q, 1, k + from * kv_stride, 1, a->head);
+  for (int64_t j = from + 1; j <= to; j++)
+    m = gw_max(a->scale * gw_dot(q, 1, k + j * kv_stride, 1, a->head), m);
+  GwSum16 sum = {{0}};
+  for (int64_t d = 0; d < a->head; d++) y[d] = 0;
+  for (int64_t j = from; j <= to; j++) {
+    gw_real p = gw_exp(a->scale * gw_dot(q, 1, k + j * kv_stride, 1, a->head) - m);
+    sum.part[(j - phase) & 15] += p;
+    for (int64_t d = 0; d < a->head; d++) y[d] = gw_fma(p, v[j * kv_stride + d], y[d]);
+    GW_WORK(-2 * a->head); /* the second computation of the score is the reference's own affair */
+    GW_WORK(2 * a->head + 5);
+  }
+  gw_real l = gw_sum16_total(&sum), inverse = 1 / l;
+  for (int64_t d = 0; d < a->head; d++) y[d] = y[d] * inverse + 0;
+  GW_WORK(a->head);
+  return m + gw_log(l);
+}
+
+/* Pairs (query, key) without document bounds: the most there can be. */
+static int64_t causal_pairs(int64_t rows, int64_t context, int64_t window) {
+  int64_t pairs = 0;
+  for (int64_t i = 0; i < context; i++) pairs += window > 0 ? gw_min_i64(i + 1, window) : i + 1;
+  return pairs * (rows / context);
+}
+
+/* ---- attention ---- */
+
+static GwStatus attention_shape(GwShapes *s) {
+  GW_TRY(check_heads("attention", s));
+  GW_REQUIRE(gw_attr_whole(s->attr[2], 1) && gw_rows(&s->in[0]) % (int64_t)s->attr[2] == 0,
+             "attention", "context T must divide N");
+  GW_REQUIRE(gw_rows(&s->in[1]) == gw_rows(&s->in[0]), "attention", "k and v must have N rows");
+  GW_REQUIRE(gw_attr_whole(s->attr[3], 0), "attention", "window must be a whole number");
+  s->out[0] = s->in[0];
+  s->out[1] = gw_type_2d(GW_F32, gw_rows(&s->in[0]), (int64_t)s->attr[0]);
+  return GW_OK;
+}
+
+static void attention_gradient(GwGradient *g, const GwOp *op) {
+  GwValueId d = gw_emit(gw_gradient_program(g), GW_OP_ATTENTION_GRAD,
+                        GW_IN(op->in[0], op->in[1], op->in[2], op->in[3], op->out[0], op->out[1],
+                              gw_gradient_out(g, op, 0)),
+                        op->attr);
+  for (int i = 0; i < 3; i++) gw_gradient_add(g, op->in[i], d + i);
+}
+
+/* per pair: q·k, scale, subtract, exp, max, add, p v; per element of y: scale */
+static int64_t attention_flops(const GwShapes *s) {
+  int64_t pairs = causal_pairs(gw_rows(&s->in[0]), (int64_t)s->attr[2], (int64_t)s->attr[3]);
+  int64_t heads = (int64_t)s->attr[0], head = gw_columns(&s->in[0]) / heads;
+  return pairs * heads * (4 * head + 5) + gw_type_count(&s->in[0]);
+}
+
+static int64_t attention_units(const GwShapes *s) { return gw_rows(&s->in[0]); }
+
+static void attention_reference(const GwCall *call, int64_t first, int64_t last) {
+  const gw_real *q = call->in[0], *k = call->in[1], *v = call->in[2];
+  const int32_t *positions = call->in[3];
+  gw_real *y = call->out[0], *lse = call->out[1];
+  Layout a = layout_of(&call->shapes, call->shapes.attr[3]);
+  int64_t context = (int64_t)call->shapes.attr[2];
+  int64_t width = a.heads * a.head, kv_width = a.kv_heads * a.head;
+  for (int64_t n = first; n < last; n++) {
+    int64_t from = first_key(&a, n, positions[n]), start = n / context * context;
+    for (int64_t h = 0; h < a.heads; h++) {
+      int64_t column = h / (a.heads / a.kv_heads) * a.head;
+      lse[n * a.heads + h] = attend(&a, q + n * width + h * a.head, k + column, v + column,
+                                    kv_width, from, n, start, y + n * width + h * a.head);
+    }
+  }
+}
+
+static void attention_example_of(GwExample *e, GwType *q, GwType *kv, int64_t *context) {
+  static const int64_t head_sizes[] = {2, 4, 6, 16, 32, 34, 64};
+  int64_t head = head_sizes[gw_rng_below(&e->rng, GW_COUNT_OF(head_sizes))];
+  int64_t kv_heads = 1 + (int64_t)gw_rng_below(&e->rng, 2);
+  int64_t heads = kv_heads * (1 + (int64_t)gw_rng_below(&e->rng, 3));
+  *context = gw_example_size(e, 65);
+  int64_t rows = *context * (1 + (int64_t)gw_rng_below(&e->rng, 2));
+  *q = gw_type_2d(GW_F32, rows, heads * head);
+  *kv = gw_type_2d(GW_F32, rows, kv_heads * head);
+  e->shapes.attr[0] = (double)heads;
+  e->shapes.attr[1] = (double)kv_heads;
+}
+
+static void attention_example(GwExample *e) {
+  GwType q, kv;
+  int64_t context;
+  attention_example_of(e, &q, &kv, &context);
+  gw_example_f32(e, 0, q, 1);
+  gw_example_f32(e, 1, kv, 1);
+  gw_example_f32(e, 2, kv, 1);
+  gw_example_ids(e, 3, q.dim[0], 0, context);
+  e->in[3].fill = GW_FILL_POSITIONS;
+  e->shapes.attr[2] = (double)context;
+  e->shapes.attr[3] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
+}
+
+const GwOpDef GW_OP_DEF(attention) = {
+    .name = "attention",
+    .formula = "y = softmax(q k^T / sqrt(D)) v over the keys a query may see",
+    .in = {{"q", GW_F32, 0}, {"k", GW_F32, 0}, {"v", GW_F32, 0}, {"positions", GW_I32, 0}},
+    .out = {{"y", GW_F32, 0}, {"lse", GW_F32, 0}},
+    .attr = {"heads", "kv_heads", "context", "window"},
+    .shape = attention_shape,
+    .gradient = attention_gradient,
+    .flops = attention_flops,
+    .units = attention_units,
+    .reference = attention_reference,
+    .example = attention_example,
+    .bound = 1e-5,
+};
+
+/* ---- attention_cached ---- */
+
+static GwStatus attention_cached_shape(GwShapes *s) {
+  GW_TRY(check_heads("attention_cached", s));
+  GW_REQUIRE(gw_rows(&s->in[1]) >= gw_rows(&s->in[0]), "attention_cached",
+             "the caches must hold at least N rows");
+  GW_REQUIRE(gw_is_vector(&s->in[4], 1), "attention_cached", "base must be [1]");
+  GW_REQUIRE(gw_attr_whole(s->attr[2], 0), "attention_cached", "window must be a whole number");
+  s->out[0] = s->in[0];
+  return GW_OK;
+}
+
+/* Where the queries stand is data; counted as if they were the last rows of the caches. */
+static int64_t attention_cached_flops(const GwShapes *s) {
+  int64_t rows = gw_rows(&s->in[0]), keys = gw_rows(&s->in[1]), pairs = 0;
+  for (int64_t i = 0; i < rows; i++) {
+    int64_t seen = keys - rows + i + 1;
+    pairs += s->attr[2] > 0 ? gw_min_i64(seen, (int64_t)s->attr[2]) : seen;
+  }
+  int64_t heads = (int64_t)s->attr[0], head = gw_columns(&s->in[0]) / heads;
+  return pairs * heads * (4 * head + 5) + gw_type_count(&s->in[0]);
+}
+
+static void attention_cached_reference(const GwCall *call, int64_t first, int64_t last) {
+  const gw_real *q = call->in[0], *k = call->in[1], *v = call->in[2];
+  const int32_t *positions = call->in[3], *base = call->in[4];
+  gw_real *y = call->out[0];
+  Layout a = layout_of(&call->shapes, call->shapes.attr[2]);
+  int64_t width = a.heads * a.head, kv_width = a.kv_heads * a.head;
+  for (int64_t n = first; n < last; n++) {
+    int64_t row = base[0] + n, from = first_key(&a, row, positions[n]);
+    for (int64_t h = 0; h < a.heads; h++) {
+      int64_t column = h / (a.heads / a.kv_heads) * a.head;
+      attend(&a, q + n * width + h * a.head, k + column, v + column, kv_width, from, row, 0,
+             y + n * width + h * a.head);
+    }
+  }
+}
+
+static void attention_cached_example(GwExample *e) {
+  GwType q, kv;
+  int64_t context;
+  attention_example_of(e, &q, &kv, &context);
+  int64_t rows = 1 + (int64_t)gw_rng_below(&e->rng, 3), keys = rows + gw_example_size(e, 65);
+  gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, q.dim[1]), 1);
+  gw_example_f32(e, 1, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);
+  gw_example_f32(e, 2, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);
+  gw_example_ids(e, 3, rows, keys - rows, keys - rows + 1);
+  gw_example_ids(e, 4, 1, keys - rows, keys - rows + 1);
+  e->shapes.attr[2] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
+}
+
+const GwOpDef GW_OP_DEF(attention_cached) = {
+    .name = "attention_cached",
+    .formula = "attention of rows base.. of one sequence against cached keys and values",
+    .in = {{"q", GW_F32, 0},
+           {"k_cache", GW_F32, 0},
+           {"v_cache", GW_F32, 0},
+           {"positions", GW_I32, 0},
+           {"base", GW_I32, 0}},
+    .out = {{"y", GW_F32, 0}},
+    .attr = {"heads", "kv_heads", "window"},
+    .shape = attention_cached_shape,
+    .flops = attention_cached_flops,
+    .units = attention_units,
+    .reference = attention_cached_reference,
+    .example = attention_cached_example,
+    .bound = 1e-5,
+};
+
+/* ---- cache_append ---- */
+
+static GwStatus cache_append_shape(GwShapes *s) {
+  GW_REQUIRE(s->in[0].rank == 2 && s->in[1].rank == 2 &&
+                 gw_columns(&s->in[0]) == gw_columns(&s->in[1]) &&
+                 gw_rows(&s->in[0]) <= gw_rows(&s->in[1]),
+             "cache_append", "x [N,C] must fit into cache [S,C]");
+  GW_REQUIRE(gw_is_vector(&s->in[2], 1), "cache_append", "base must be [1]");
+  return GW_OK;
+}
+
+static int64_t cache_append_flops(const GwShapes *s) {
+  (void)s;
+  return 0;
+}
+
+static void cache_append_reference(const GwCall *call, int64_t first, int64_t last) {
+  const gw_real *x = call->in[0];
+  gw_real *cache = call->in[1];
+  int64_t base = *(const int32_t *)call->in[2], width = gw_columns(&call->shapes.in[0]);
+  for (int64_t n = first; n < last; n++)
+    for (int64_t c = 0; c < width; c++) cache[(base + n) * width + c] = x[n * width + c];
+}
+
+static void cache_append_example(GwExample *e) {
+  int64_t rows = gw_example_size(e, 17), more = gw_example_size(e, 17);
+  int64_t width = gw_example_size(e, 65);
+  gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, width), 1);
+  gw_example_f32(e, 1, gw_type_2d(GW_F32, rows + more, width), 1);
+  gw_example_ids(e, 2, 1, 0, more + 1);
+}
+
+const GwOpDef GW_OP_DEF(cache_append) = {
+    .name = "cache_append",
+    .formula = "cache[base+n,:] = x[n,:]",
+    .in = {{"x", GW_F32, 0}, {"cache", GW_F32, GW_ARG_INOUT}, {"base", GW_I32, 0}},
+    .shape = cache_append_shape,
+    .flops = cache_append_flops,
+    .units = attention_units,
+    .reference = cache_append_reference,
+    .example = cache_append_example,
+};
+
+/* ---- attention_grad ---- */
+
+static GwStatus attention_grad_shape(GwShapes *s) {
+  GW_TRY(check_heads("attention_grad", s));
+  GW_REQUIRE(gw_attr_whole(s->attr[2], 1) && gw_rows(&s->in[0]) % (int64_t)s->attr[2] == 0,
+             "attention_grad", "context T must divide N");
+  GW_REQUIRE(gw_rows(&s->in[1]) == gw_rows(&s->in[0]), "attention_grad",
+             "k and v must have N rows");
+  GW_REQUIRE(gw_type_equal(&s->in[4], &s->in[0]) && gw_type_equal(&s->in[6], &s->in[0]),
+             "attention_grad", "y and dy must have q's shape");
+  GW_REQUIRE(gw_is_matrix(&s->in[5], gw_rows(&s->in[0]), (int64_t)s->attr[0]), "attention_grad",
+             "lse must be [N,H]");
+  GW_REQUIRE(gw_attr_whole(s->attr[3], 0), "attention_grad", "window must be a whole number");
+  s->out[0] = s->in[0];
+  s->out[1] = s->out[2] = s->in[1];
+  return GW_OK;
+}
+
+/* per pair: q·k, dy·v, dq, dk, dv and 5 more; per query and head: delta */
+static int64_t attention_grad_flops(const GwShapes *s) {
+  int64_t pairs = causal_pairs(gw_rows(&s->in[0]), (int64_t)s->attr[2], (int64_t)s->attr[3]);
+  int64_t heads = (int64_t)s->attr[0], head = gw_columns(&s->in[0]) / heads;
+  return pairs * heads * (10 * head + 5) + 2 * gw_type_count(&s->in[0]);
+}
+
+/* One unit per sequence and kv head. */
+static int64_t attention_grad_units(const GwShapes *s) {
+  return gw_rows(&s->in[0]) / (int64_t)s->attr[2] * (int64_t)s->attr[1];
+}
+
+typedef struct {
+  Layout a;
+  const gw_real *q, *k, *v, *y, *lse, *dy;
+  const int32_t *positions;
+  gw_real *dq, *dk, *dv;
+} Backward;
+
+/* Query n, head h: adds to dq_n and to dk, dv of the keys it saw. */
+static void back_query(const Backward *b, int64_t n, int64_t h) {
+  const Layout *a = &b->a;
+  int64_t at = n * a->heads * a->head + h * a->head, stride = a->kv_heads * a->head;
+  int64_t column = h / (a->heads / a->kv_heads) * a->head;
+  const gw_real *q = b->q + at, *dy = b->dy + at;
+  gw_real delta = gw_row_dot(dy, b->y + at, a->head), lse = b->lse[n * a->heads + h];
+  for (int64_t j = first_key(a, n, b->positions[n]); j <= n; j++) {
+    int64_t key = j * stride + column;
+    gw_real p = gw_exp(a->scale * gw_dot(q, 1, b->k + key, 1, a->head) - lse);
+    gw_real ds = p * (gw_dot(dy, 1, b->v + key, 1, a->head) - delta) * a->scale;
+    for (int64_t d = 0; d < a->head; d++) {
+      b->dq[at + d] = gw_fma(ds, b->k[key + d], b->dq[at + d]);
+      b->dk[key + d] = gw_fma(ds, q[d], b->dk[key + d]);
+      b->dv[key + d] = gw_fma(p, dy[d], b->dv[key + d]);
+    }
+    GW_WORK(6 * a->head + 5);
+  }
+}
+
+/* Sets or finishes (adds +0) the group's columns of one sequence. */
+static void group_columns(const Backward *b, int64_t start, int64_t context, int64_t group,
+                          bool clear) {
+  const Layout *a = &b->a;
+  int64_t shared = a->heads / a->kv_heads;
+  for (int64_t n = start; n < start + context; n++) {
+    gw_real *dq = b->dq + (n * a->heads + group * shared) * a->head;
+    gw_real *dk = b->dk + (n * a->kv_heads + group) * a->head;
+    gw_real *dv = b->dv + (n * a->kv_heads + group) * a->head;
+    for (int64_t d = 0; d < shared * a->head; d++) dq[d] = clear ? 0 : dq[d] + 0;
+    for (int64_t d = 0; d < a->head; d++) {
+      dk[d] = clear ? 0 : dk[d] + 0;
+      dv[d] = clear ? 0 : dv[d] + 0;
+    }
+  }
+}
+
+static void attention_grad_reference(const GwCall *call, int64_t first, int64_t last) {
+  Backward b = {.a = layout_of(&call->shapes, call->shapes.attr[3]),
+                .q = call->in[0],
+                .k = call->in[1],
+                .v = call->in[2],
+                .positions = call->in[3],
+                .y = call->in[4],
+                .lse = call->in[5],
+                .dy = call->in[6],
+                .dq = call->out[0],
+                .dk = call->out[1],
+                .dv = call->out[2]};
+  int64_t context = (int64_t)call->shapes.attr[2], shared = b.a.heads / b.a.kv_heads;
+  for (int64_t unit = first; unit < last; unit++) {
+    int64_t start = unit / b.a.kv_heads * context, group = unit % b.a.kv_heads;
+    group_columns(&b, start, context, group, true);
+    for (int64_t h = group * shared; h < (group + 1) * shared; h++)
+      for (int64_t n = start; n < start + context; n++) back_query(&b, n, h);
+    group_columns(&b, start, context, group, false);
+  }
+}
+
+static void attention_grad_example(GwExample *e) {
+  attention_example(e);
+  GwType q = e->shapes.in[0];
+  gw_example_f32(e, 4, q, 1);
+  gw_example_f32(e, 5, gw_type_2d(GW_F32, q.dim[0], (int64_t)e->shapes.attr[0]), 1);
+  gw_example_f32(e, 6, q, 1);
+}
+
+const GwOpDef GW_OP_DEF(attention_grad) = {
+    .name = "attention_grad",
+    .formula = "p = e^(s - lse), ds = p (dy v - dy y) scale; dq = ds k, dk = ds^T q, dv = p^T dy",
+    .in = {{"q", GW_F32, 0},
+           {"k", GW_F32, 0},
+           {"v", GW_F32, 0},
+           {"positions", GW_I32, 0},
+           {"y", GW_F32, 0},
+           {"lse", GW_F32, 0},
+           {"dy", GW_F32, 0}},
+    .out = {{"dq", GW_F32, 0}, {"dk", GW_F32, 0}, {"dv", GW_F32, 0}},
+    .attr = {"heads", "kv_heads", "context", "window"},
+    .shape = attention_grad_shape,
+    .flops = attention_grad_flops,
+    .units = attention_grad_units,
+    .reference = attention_grad_reference,
+    .example = attention_grad_example,
+    .bound = 1e-5,
+};

@@ -1,0 +1,125 @@
+/* embedding      y[n,:] = table[ids[n],:]
+ * embedding_sum  its gradient: sum[ids[n],:] += fixed(dy[n,:]), straight into the fixed-point sum,
+ * so that no dense [V,C] gradient exists and the order of equal ids cannot matter. */
+#include "op/shape.h"
+
+static GwStatus embedding_shape(GwShapes *s) {
+  GW_REQUIRE(s->in[0].rank == 2, "embedding", "table must be [V,C]");
+  GW_REQUIRE(s->in[1].rank == 1, "embedding", "ids must be [N]");
+  s->out[0] = gw_type_2d(GW_F32, gw_rows(&s->in[1]), gw_columns(&s->in[0]));
+  return GW_OK;
+}
+
+static void embedding_gradient(GwGradient *g, const GwOp *op) {
+  if (!gw_gradient_wanted(g, op->in[0])) return;
+  GwProgram *p = gw_gradient_program(g);
+  GwAccumulator to = gw_gradient_accumulator(g, op->in[0]);
+  gw_emit(p, GW_OP_EMBEDDING_SUM,
+          GW_IN(gw_gradient_out(g, op, 0), op->in[1], to.sum, to.signature, to.guard),
+          GW_ATTR(to.first, to.limit));
+}
+
+static int64_t embedding_flops(const GwShapes *s) {
+  (void)s;
+  return 0;
+}
+
+static int64_t embedding_units(const GwShapes *s) { return gw_rows(&s->in[1]); }
+
+static void embedding_reference(const GwCall *call, int64_t first, int64_t last) {
+  const gw_real *table = call->in[0];
+  const int32_t *ids = call->in[1];
+  gw_real *y = call->out[0];
+  int64_t width = gw_columns(&call->shapes.in[0]);
+  for (int64_t n = first; n < last; n++)
+    for (int64_t c = 0; c < width; c++) y[n * width + c] = table[ids[n] * width + c];
+}
+
+static void embedding_example(GwExample *e) {
+  int64_t vocab = gw_example_size(e, 65), width = gw_example_size(e, 65);
+  gw_example_f32(e, 0, gw_type_2d(GW_F32, vocab, width), 1);
+  e->in[0].param = true;
+  gw_example_ids(e, 1, gw_example_size(e, 65), 0, vocab);
+}
+
+const GwOpDef GW_OP_DEF(embedding) = {
+    .name = "embedding",
+    .formula = "y[n,:] = table[ids[n],:]",
+    .in = {{"table", GW_F32, 0}, {"ids", GW_I32, 0}},
+    .out = {{"y", GW_F32, 0}},
+    .shape = embedding_shape,
+    .gradient = embedding_gradient,
+    .flops = embedding_flops,
+    .units = embedding_units,
+    .reference = embedding_reference,
+    .example = embedding_example,
+};
+
+static GwStatus embedding_sum_shape(GwShapes *s) {
+  GW_REQUIRE(s->in[0].rank == 2, "embedding_sum", "dy must be [N,C]");
+  GW_REQUIRE(gw_is_vector(&s->in[1], gw_rows(&s->in[0])), "embedding_sum", "ids must be [N]");
+  GW_REQUIRE(s->in[2].rank == 2 && gw_columns(&s->in[2]) == gw_columns(&s->in[0]), "embedding_sum",
+             "sum must be [V,C]");
+  GW_REQUIRE(gw_attr_whole(s->attr[0], 0), "embedding_sum", "first must be an element number");
+  return GW_OK;
+}
+
+/* scale, round, weigh, add to the signature, add to the sum */
+static int64_t embedding_sum_flops(const GwShapes *s) { return 5 * gw_type_count(&s->in[0]); }
+
+static int64_t embedding_sum_units(const GwShapes *s) { return gw_rows(&s->in[2]); }
+
+/* Unit v: all tokens with id v. One contribution may be limit/N, so that N of them stay in range.
+ */
+static void embedding_sum_reference(const GwCall *call, int64_t first, int64_t last) {
+  const gw_real *dy = call->in[0];
+  const int32_t *ids = call->in[1];
+  int64_t *sum = call->in[2], rows = gw_rows(&call->shapes.in[0]);
+  int64_t width = gw_columns(&call->shapes.in[0]);
+  double limit = call->shapes.attr[1] / (double)rows;
+  uint64_t signature = 0;
+  int64_t bad = 0;
+  for (int64_t n = 0; n < rows; n++) {
+    if (ids[n] < first || ids[n] >= last) continue;
+    for (int64_t c = 0; c < width; c++) {
+      double value = (double)dy[n * width + c];
+      bool fits = value <= limit && value >= -limit;
+      int64_t at = ids[n] * width + c, fixed = fits ? gw_nearest(value * GW_FIXED_SCALE) : 0;
+      sum[at] += fixed;
+      signature += GW_SIGN_WEIGHT((int64_t)call->shapes.attr[0] + at) * (uint64_t)fixed;
+      bad += !fits;
+    }
+    GW_WORK(5 * width);
+  }
+  gw_atomic_add_u64(call->in[3], signature);
+  gw_atomic_add_i64(call->in[4], bad);
+}
+
+static void embedding_sum_example(GwExample *e) {
+  int64_t vocab = gw_example_size(e, 65), width = gw_example_size(e, 65);
+  int64_t rows = gw_example_size(e, 65);
+  gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, width), 1e-3);
+  gw_example_ids(e, 1, rows, 0, vocab);
+  e->shapes.in[2] = gw_type_2d(GW_I64, vocab, width);
+  e->shapes.in[3] = gw_type_1d(GW_U64, 1);
+  e->shapes.in[4] = gw_type_1d(GW_I64, 1);
+  e->shapes.has[2] = e->shapes.has[3] = e->shapes.has[4] = true;
+  e->shapes.attr[0] = 48;
+  e->shapes.attr[1] = 0.002 * (double)rows; /* some contributions are out of range */
+}
+
+const GwOpDef GW_OP_DEF(embedding_sum) = {
+    .name = "embedding_sum",
+    .formula = "sum[ids[n],:] += nearest(dy[n,:] 2^44); signature += weight * the same",
+    .in = {{"dy", GW_F32, 0},
+           {"ids", GW_I32, 0},
+           {"sum", GW_I64, GW_ARG_INOUT},
+           {"signature", GW_U64, GW_ARG_INOUT},
+           {"guard", GW_I64, GW_ARG_INOUT}},
+    .attr = {"first", "limit"},
+    .shape = embedding_sum_shape,
+    .flops = embedding_sum_flops,
+    .units = embedding_sum_units,
+    .reference = embedding_sum_reference,
+    .example = embedding_sum_example,
+};

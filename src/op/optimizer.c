@@ -1,0 +1,186 @@
+/* The step, on the exact totals. `hyper` f64 [8] holds what changes from step to step:
+ *   0 lr  1 beta1  2 beta2  3 epsilon  4 1/(1-beta1^t)  5 1/(1-beta2^t)  6 gradient unit  7 clip
+ * norm where the gradient unit turns a total into a mean gradient (2^-44 capacity / counted
+ * targets).
+ *
+ * square_sum  sums[first + b] = Σ (unit total_i)² over block b of 4096 elements, in double, 8
+ * partial sums by i mod 8 and a tree: blocks can be summed anywhere clip        norm = sqrt(Σ sums
+ * in order); scale = unit min(1, clip/norm) adamw       g = scale total;  m += (1-beta1)(g - m)
+ * written as beta1 m + (1-beta1) g, v likewise with g²;  p -= lr (m̂/(sqrt(v̂) + epsilon) + decay p)
+ * (Loshchilov and Hutter 2019) */
+#include "op/shape.h"
+
+enum { UNIT = 6, CLIP = 7 };
+
+static bool is_hyper(const GwType *type) { return gw_is_vector(type, 8); }
+
+static void example_f64(GwExample *e, int i, int64_t n) {
+  e->shapes.in[i] = gw_type_1d(GW_F64, n);
+  e->shapes.has[i] = true;
+  e->in[i].fill = GW_FILL_POSITIVE;
+  e->in[i].scale = 1;
+}
+
+static int64_t square_blocks(const GwShapes *s) {
+  return gw_ceil_div(gw_type_count(&s->in[0]), GW_SQUARE_BLOCK);
+}
+
+static GwStatus square_sum_shape(GwShapes *s) {
+  GW_REQUIRE(is_hyper(&s->in[1]), "square_sum", "hyper must be [8]");
+  GW_REQUIRE(s->in[2].rank == 1 && gw_attr_whole(s->attr[0], 0) &&
+                 (int64_t)s->attr[0] + square_blocks(s) <= s->in[2].dim[0],
+             "square_sum", "sums must hold one entry per block from first on");
+  return GW_OK;
+}
+
+static int64_t square_sum_flops(const GwShapes *s) { return 3 * gw_type_count(&s->in[0]); }
+
+static void square_sum_reference(const GwCall *call, int64_t first, int64_t last) {
+  const int64_t *total = call->in[0];
+  double unit = ((const double *)call->in[1])[UNIT];
+  double *sums = call->in[2];
+  int64_t count = gw_type_count(&call->shapes.in[0]);
+  for (int64_t block = first; block < last; block++) {
+    double part[8] = {0};
+    int64_t end = gw_min_i64((block + 1) * GW_SQUARE_BLOCK, count);
+    for (int64_t i = block * GW_SQUARE_BLOCK; i < end; i++) {
+      double g = (double)total[i] * unit;
+      part[i & 7] += g * g;
+      GW_WORK(3);
+    }
+    for (int width = 4; width >= 1; width /= 2)
+      for (int i = 0; i < width; i++) part[i] += part[i + width];
+    sums[(int64_t)call->shapes.attr[0] + block] = part[0];
+  }
+}
+
+static void square_sum_example(GwExample *e) {
+  int64_t rows = gw_example_size(e, 127), width = gw_example_size(e, 127);
+  e->shapes.in[0] = gw_type_2d(GW_I64, rows, width);
+  e->shapes.has[0] = true;
+  example_f64(e, 1, 8);
+  example_f64(e, 2, 3 + gw_ceil_div(rows * width, GW_SQUARE_BLOCK));
+  e->shapes.attr[0] = 2;
+}
+
+const GwOpDef GW_OP_DEF(square_sum) = {
+    .name = "square_sum",
+    .formula = "sums[first + b] = sum over block b of (unit total)^2",
+    .in = {{"total", GW_I64, 0}, {"hyper", GW_F64, 0}, {"sums", GW_F64, GW_ARG_INOUT}},
+    .attr = {"first"},
+    .shape = square_sum_shape,
+    .flops = square_sum_flops,
+    .units = square_blocks,
+    .reference = square_sum_reference,
+    .example = square_sum_example,
+};
+
+static GwStatus clip_shape(GwShapes *s) {
+  GW_REQUIRE(s->in[0].rank == 1, "clip", "sums must be a vector");
+  GW_REQUIRE(is_hyper(&s->in[1]), "clip", "hyper must be [8]");
+  s->out[0] = gw_type_1d(GW_F64, 2);
+  return GW_OK;
+}
+
+static int64_t clip_flops(const GwShapes *s) { return gw_type_count(&s->in[0]) + 3; }
+
+static int64_t clip_units(const GwShapes *s) {
+  (void)s;
+  return 1;
+}
+
+static void clip_reference(const GwCall *call, int64_t first, int64_t last) {
+  if (first >= last) return;
+  const double *sums = call->in[0], *hyper = call->in[1];
+  double *out = call->out[0], sum = 0;
+  for (int64_t i = 0; i < gw_type_count(&call->shapes.in[0]); i++) sum += sums[i];
+  double norm = __builtin_sqrt(sum);
+  bool clipped = hyper[CLIP] > 0 && norm > hyper[CLIP];
+  out[0] = norm;
+  out[1] = clipped ? hyper[UNIT] * (hyper[CLIP] / norm) : hyper[UNIT];
+  GW_WORK(gw_type_count(&call->shapes.in[0]) + 3);
+}
+
+static void clip_example(GwExample *e) {
+  example_f64(e, 0, gw_example_size(e, 127));
+  example_f64(e, 1, 8);
+}
+
+const GwOpDef GW_OP_DEF(clip) = {
+    .name = "clip",
+    .formula = "norm = sqrt(sum of sums); scale = unit min(1, clip/norm)",
+    .in = {{"sums", GW_F64, 0}, {"hyper", GW_F64, 0}},
+    .out = {{"norm_and_scale", GW_F64, 0}},
+    .shape = clip_shape,
+    .flops = clip_flops,
+    .units = clip_units,
+    .reference = clip_reference,
+    .example = clip_example,
+};
+
+static GwStatus adamw_shape(GwShapes *s) {
+  GwType total = s->in[0];
+  total.dtype = GW_I64;
+  GW_REQUIRE(gw_type_equal(&s->in[0], &s->in[1]) && gw_type_equal(&s->in[0], &s->in[2]) &&
+                 gw_type_equal(&total, &s->in[3]),
+             "adamw", "p, m, v and total must have one shape");
+  GW_REQUIRE(is_hyper(&s->in[4]), "adamw", "hyper must be [8]");
+  GW_REQUIRE(gw_is_vector(&s->in[5], 2), "adamw", "norm_and_scale must be [2]");
+  GW_REQUIRE(s->attr[0] >= 0, "adamw", "decay must not be negative");
+  return GW_OK;
+}
+
+static int64_t adamw_flops(const GwShapes *s) { return 17 * gw_type_count(&s->in[0]); }
+
+static void adamw_reference(const GwCall *call, int64_t first, int64_t last) {
+  gw_real *p = call->in[0], *m = call->in[1], *v = call->in[2];
+  const int64_t *total = call->in[3];
+  const double *hyper = call->in[4];
+  double scale = ((const double *)call->in[5])[1];
+  gw_real lr = (gw_real)hyper[0], beta1 = (gw_real)hyper[1], beta2 = (gw_real)hyper[2];
+  gw_real epsilon = (gw_real)hyper[3], fix1 = (gw_real)hyper[4], fix2 = (gw_real)hyper[5];
+  gw_real rest1 = (gw_real)(1 - hyper[1]), rest2 = (gw_real)(1 - hyper[2]);
+  gw_real decay = (gw_real)call->shapes.attr[0];
+  int64_t end = gw_min_i64(last * GW_SQUARE_BLOCK, gw_type_count(&call->shapes.in[0]));
+  for (int64_t i = first * GW_SQUARE_BLOCK; i < end; i++) {
+    gw_real g = (gw_real)((double)total[i] * scale);
+    m[i] = gw_fma(beta1, m[i], rest1 * g);
+    v[i] = gw_fma(beta2, v[i], rest2 * (g * g));
+    gw_real update = (m[i] * fix1) / (gw_sqrt(v[i] * fix2) + epsilon);
+    p[i] = gw_fma(-lr, gw_fma(decay, p[i], update), p[i]);
+    GW_WORK(17);
+  }
+}
+
+static void adamw_example(GwExample *e) {
+  GwType type = gw_type_2d(GW_F32, gw_example_size(e, 127), gw_example_size(e, 127));
+  gw_example_f32(e, 0, type, 1);
+  gw_example_f32(e, 1, type, 1);
+  gw_example_f32(e, 2, type, 1);
+  e->in[2].fill = GW_FILL_POSITIVE;
+  type.dtype = GW_I64;
+  e->shapes.in[3] = type;
+  e->shapes.has[3] = true;
+  example_f64(e, 4, 8);
+  example_f64(e, 5, 2);
+  e->in[5].scale = 0x1p-44;
+  e->shapes.attr[0] = gw_rng_below(&e->rng, 2) ? 0 : 0.1;
+}
+
+const GwOpDef GW_OP_DEF(adamw) = {
+    .name = "adamw",
+    .formula = "g = scale total; m, v = moments; p -= lr (m^/(sqrt(v^) + epsilon) + decay p)",
+    .in = {{"p", GW_F32, GW_ARG_INOUT},
+           {"m", GW_F32, GW_ARG_INOUT},
+           {"v", GW_F32, GW_ARG_INOUT},
+           {"total", GW_I64, 0},
+           {"hyper", GW_F64, 0},
+           {"norm_and_scale", GW_F64, 0}},
+    .attr = {"decay"},
+    .shape = adamw_shape,
+    .flops = adamw_flops,
+    .units = square_blocks,
+    .reference = adamw_reference,
+    .example = adamw_example,
+    .bound = 1e-6,
+};

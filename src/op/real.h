@@ -1,0 +1,154 @@
+/* Arithmetic of the reference kernels. Everything a kernel computes is built from these few
+ * functions, and their exact sequence of IEEE operations is the definition that the fast kernels
+ * must equal.
+ *
+ * gw_real is float; in the oracle build (GW_REAL_IS_DOUBLE) it is double, with the same formulas.
+ * Row reductions: element i goes to partial sum i mod 16; the partials meet in a fixed tree. */
+#ifndef GW_REAL_H
+#define GW_REAL_H
+
+#include <string.h>
+
+#include "op/constants.h"
+#include "program/op.h"
+
+#ifdef GW_REAL_IS_DOUBLE
+
+#include "base/mathd.h"
+
+typedef double gw_real;
+extern _Thread_local int64_t gw_oracle_work; /* operations done so far; checks the flops rules */
+#define GW_WORK(n) (gw_oracle_work += (n))
+
+static inline gw_real gw_fma(gw_real a, gw_real b, gw_real c) { return a * b + c; }
+static inline gw_real gw_sqrt(gw_real x) { return gw_sqrt_f64(x); }
+static inline gw_real gw_exp(gw_real x) { return x < -700 ? 0 : gw_exp_f64(x); }
+static inline gw_real gw_log(gw_real x) { return gw_log_f64(x); }
+
+#else
+
+typedef float gw_real;
+#define GW_WORK(n) ((void)0)
+
+/* a*b + c, rounded once. Without the instruction: the product is exact in double; the sum is
+ * rounded to odd there (so that no information needed by the second rounding is lost), then to
+ * float (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008). */
+static inline float gw_fma(float a, float b, float c) {
+#if defined(__FMA__) || defined(__aarch64__)
+  return __builtin_fmaf(a, b, c);
+#else
+  double product = (double)a * b, sum = product + c;
+  double other = sum - product;
+  double error = (product - (sum - other)) + ((double)c - other);
+  uint64_t bits;
+  memcpy(&bits, &sum, sizeof bits);
+  if ((error > 0 || error < 0) && !(bits & 1)) {
+    bits += ((error > 0) == (sum > 0)) ? 1 : UINT64_MAX;
+    memcpy(&sum, &bits, sizeof bits);
+  }
+  return (float)sum;
+#endif
+}
+
+static inline float gw_sqrt(float x) { return __builtin_sqrtf(x); }
+
+static inline float gw__add_to_exponent(float x, int32_t n) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  bits += (uint32_t)n << 23;
+  memcpy(&x, &bits, sizeof bits);
+  return x;
+}
+
+/* e^x for x clamped to [-87, 88]: x = n ln2 + r, the Taylor polynomial of degree 7 in r, n added to
+ * the exponent. Relative error below 1.2e-7. */
+static inline float gw_exp(float x) {
+  x = x < GW_EXP_LOW ? GW_EXP_LOW : x;
+  x = x > GW_EXP_HIGH ? GW_EXP_HIGH : x;
+  float shifted = gw_fma(x, GW_LOG2E, GW_ROUND_SHIFT), n = shifted - GW_ROUND_SHIFT;
+  float r = gw_fma(n, -GW_LN2_HIGH, x);
+  r = gw_fma(n, -GW_LN2_LOW, r);
+  float p = GW_EXP_C7;
+  p = gw_fma(p, r, GW_EXP_C6);
+  p = gw_fma(p, r, GW_EXP_C5);
+  p = gw_fma(p, r, GW_EXP_C4);
+  p = gw_fma(p, r, GW_EXP_C3);
+  p = gw_fma(p, r, GW_EXP_C2);
+  p = gw_fma(p, r, 1.0f);
+  p = gw_fma(p, r, 1.0f);
+  int32_t whole;
+  memcpy(&whole, &shifted, sizeof whole);
+  return gw__add_to_exponent(p, whole);
+}
+
+/* ln x for normal x > 0: x = 2^n m with m in [0.70, 1.41), the atanh series in s = (m-1)/(m+1). */
+static inline float gw_log(float x) {
+  int32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  int32_t n = (bits - GW_LOG_SPLIT) >> 23;
+  float m = gw__add_to_exponent(x, -n);
+  float s = (m - 1.0f) / (m + 1.0f), square = s * s;
+  float p = GW_LOG_C9;
+  p = gw_fma(p, square, GW_LOG_C7);
+  p = gw_fma(p, square, GW_LOG_C5);
+  p = gw_fma(p, square, GW_LOG_C3);
+  p = p * square;
+  float twice = s + s;
+  return gw_fma((float)n, GW_LN2, gw_fma(twice, p, twice));
+}
+
+#endif
+
+static inline gw_real gw_sigmoid(gw_real x) { return 1 / (1 + gw_exp(-x)); }
+
+/* The larger; the second when equal or when the first is NaN, as the vector instruction does. */
+static inline gw_real gw_max(gw_real a, gw_real b) { return a > b ? a : b; }
+
+/* 16 partial sums and their tree. */
+typedef struct {
+  gw_real part[16];
+} GwSum16;
+
+static inline gw_real gw_sum16_total(GwSum16 *sum) {
+  for (int width = 8; width >= 1; width /= 2)
+    for (int i = 0; i < width; i++) sum->part[i] += sum->part[i + width];
+  return sum->part[0];
+}
+
+/* Σ a_i and Σ a_i b_i over a row, in the order of GwSum16. */
+static inline gw_real gw_row_sum(const gw_real *a, int64_t n) {
+  GwSum16 sum = {{0}};
+  for (int64_t i = 0; i < n; i++) sum.part[i & 15] += a[i];
+  GW_WORK(n);
+  return gw_sum16_total(&sum);
+}
+
+static inline gw_real gw_row_dot(const gw_real *a, const gw_real *b, int64_t n) {
+  GwSum16 sum = {{0}};
+  for (int64_t i = 0; i < n; i++) sum.part[i & 15] = gw_fma(a[i], b[i], sum.part[i & 15]);
+  GW_WORK(2 * n);
+  return gw_sum16_total(&sum);
+}
+
+/* Σ a_i b_i in order of i: one element of a matrix product. */
+static inline gw_real gw_dot(const gw_real *a, int64_t a_stride, const gw_real *b, int64_t b_stride,
+                             int64_t n) {
+  gw_real sum = 0;
+  for (int64_t i = 0; i < n; i++) sum = gw_fma(a[i * a_stride], b[i * b_stride], sum);
+  GW_WORK(2 * n);
+  return sum;
+}
+
+/* The integer nearest to x (ties to even); |x| < 2^62. */
+static inline int64_t gw_nearest(double x) {
+  double magnitude = x < 0 ? -x : x;
+  if (magnitude < 0x1p51) x = (x + 0x1.8p52) - 0x1.8p52;
+  return (int64_t)x;
+}
+
+/* The Philox key of one dropout site in one lane; the step is the counter's high half. */
+static inline uint64_t gw_dropout_key(const GwLaneKey *key, double site) {
+  return gw_mix64(key->seed ^ gw_mix64((uint64_t)key->lane << 32 | (uint64_t)site));
+}
+
+#endif
