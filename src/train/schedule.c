@@ -21,14 +21,12 @@ static double remaining(const GwTrainRecipe *train, int64_t step) {
     double done = way_done(first, last, now);
     return done < 1 ? 0.5 * (1 + gw_cos_f64(pi * done)) : 0;
   }
-  case GW_SCHEDULE_LINEAR:
-    return 1 - way_done(first, last, now);
+  case GW_SCHEDULE_LINEAR: return 1 - way_done(first, last, now);
   case GW_SCHEDULE_WSD: {
     double decay_start = last - schedule->decay_fraction * last;
     return 1 - way_done(decay_start > first ? decay_start : first, last, now);
   }
-  case GW_SCHEDULE_CONSTANT:
-    break;
+  case GW_SCHEDULE_CONSTANT: break;
   }
   return 1;
 }

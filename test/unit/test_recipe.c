@@ -16,6 +16,15 @@ static GwStatus override(const char *text, const char *argument, GwRecipe *out) 
   return gw_recipe_parse("r.yaml", text, strlen(text), &argument, 1, out);
 }
 
+/* Member by member, since padding between members may differ. */
+static void assert_same(const GwRecipe *a, const GwRecipe *b) {
+  for (int i = 0; i < GW_RECIPE_KEYS; i++) {
+    const GwRecipeKey *key = &gw__recipe_keys[i];
+    if (memcmp((const char *)a + key->offset, (const char *)b + key->offset, key->size) != 0)
+      fail_msg("%s differs", key->path);
+  }
+}
+
 static void no_keys_give_the_defaults(void **unused) {
   (void)unused;
   GwRecipe recipe;
@@ -23,7 +32,7 @@ static void no_keys_give_the_defaults(void **unused) {
   GwRecipe defaults = gw_recipe_default();
   defaults.model.kv_heads = 4; /* resolved */
   defaults.model.hidden = 352; /* 8/3 of 128, up to a multiple of 32 */
-  assert_memory_equal(&recipe, &defaults, sizeof recipe);
+  assert_same(&recipe, &defaults);
 }
 
 static void values_arrive(void **unused) {
@@ -226,7 +235,7 @@ static void written_recipes_read_back_bit_for_bit(void **state) {
     char *written = NULL;
     assert_ok(gw_recipe_write(&recipe, &written));
     assert_ok(parse(written, &again));
-    assert_memory_equal(&recipe, &again, sizeof recipe);
+    assert_same(&recipe, &again);
     free(written);
     read++;
   }
@@ -273,7 +282,7 @@ static void every_key_can_be_set_and_is_in_the_text(void **unused) {
     snprintf(argument, sizeof argument, "%s=%s", key->path, value);
     GwRecipe again;
     assert_ok(override("{}", argument, &again));
-    assert_memory_equal(&recipe, &again, sizeof recipe);
+    assert_same(&recipe, &again);
     assert_int_equal(gw__recipe_key_find(key->path), i);
     for (int j = 0; j < i; j++) { /* two keys for one member would hide each other */
       const GwRecipeKey *before = &gw__recipe_keys[j];
