@@ -38,7 +38,7 @@ ALLOCATORS = {"malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", 
 LIBM_BUILTIN = re.compile(
     r"\b__builtin_(?:exp2?|expm1|log(?:2|10|1p)?|sin|cos|tan|tanh|sinh|cosh|pow|cbrt|erf)f?l?\b")
 BANNED_WORDS = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
-WAIVER = re.compile(r"tidy: waiver ([a-z-]+)(.*)")
+WAIVER = re.compile(r"tidy: waiver ([a-z-]+)((?:(?!\*/).)*)")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
@@ -76,7 +76,7 @@ class Source:
                 self.find(line, "function-length", f"macro of {count} lines")
         for number, line in enumerate(self.lines, 1):
             match = WAIVER.search(line)
-            if match and match[2].strip(" */"):
+            if match and match[2].strip():
                 self.waivers.append(Waiver(number, match[1]))
             elif match:
                 self.find(number, "waiver", "no reason given")
