@@ -28,7 +28,7 @@ there_by_proof() {
 missing=()
 while read -r package proof; do
   installed_by_dpkg "$package" || there_by_proof "$proof" || missing+=("$package")
-done < <(wanted)
+done <<<"$(wanted)"
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
