@@ -1,31 +1,36 @@
 #!/usr/bin/env bash
-# Fuzzes every target of test/fuzz for the given seconds, one after the other, on all cores:
-# tools/fuzz.sh SECONDS. What a target finds stays in build/fuzz/found, the corpus it grew in
-# build/fuzz/corpus; the run fails if anything was found.
+# Fuzzes the targets of test/fuzz for the given seconds each, as many at a time as there are cores:
+# tools/fuzz.sh SECONDS [TARGET...]. What a target finds stays in build/fuzz/found, the corpus it
+# grew in build/fuzz/corpus, its log beside them; the run fails if anything was found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds=${1:?usage: tools/fuzz.sh SECONDS}
-tools/build.sh fuzz
-mkdir -p build/fuzz/found
-clean=0
-broken=()
-for source in test/fuzz/fuzz_*.c; do
-  name=$(basename "$source" .c)
-  corpus=build/fuzz/corpus/$name
-  seeds=test/fuzz/corpus/${name#fuzz_}
-  mkdir -p "$corpus"
+seconds=${1:?usage: tools/fuzz.sh SECONDS [TARGET...]}
+shift
+targets=("$@")
+[ $# -gt 0 ] || for source in test/fuzz/fuzz_*.c; do targets+=("$(basename "$source" .c)"); done
+
+fuzz_one() {
+  local seconds=$1 name=$2 grown=build/fuzz/corpus/$2 log=build/fuzz/$2.log
+  mkdir -p "$grown"
   echo "== $name: $seconds s"
   if "build/fuzz/test/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-    -fork="$(getconf _NPROCESSORS_ONLN)" -ignore_crashes=0 \
-    -artifact_prefix="build/fuzz/found/$name-" "$corpus" "$seeds" \
-    >"build/fuzz/$name.log" 2>&1; then
-    tail -n 1 "build/fuzz/$name.log"
-    clean=$((clean + 1))
+    -artifact_prefix="build/fuzz/found/$name-" "$grown" "test/fuzz/corpus/${name#fuzz_}" \
+    >"$log" 2>&1; then
+    echo "$name: $(tail -n 1 "$log")"
   else
-    tail -n 60 "build/fuzz/$name.log" >&2
-    broken+=("$name")
+    tail -n 60 "$log"
+    echo "$name: FOUND something, see $log and build/fuzz/found"
+    return 1
   fi
-done
-echo "$clean clean, ${#broken[@]} with findings${broken[*]:+: ${broken[*]}}"
-[ ${#broken[@]} -eq 0 ]
+}
+export -f fuzz_one
+
+tools/build.sh fuzz
+mkdir -p build/fuzz/found
+printf '%s\n' "${targets[@]}" |
+  xargs -P "$(getconf _NPROCESSORS_ONLN)" -I NAME bash -c "fuzz_one $seconds NAME" || {
+  echo "fuzz: something was found"
+  exit 1
+}
+echo "fuzz: ${#targets[@]} targets ran clean for $seconds s each"
