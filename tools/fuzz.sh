@@ -14,7 +14,7 @@ fuzz_one() {
   local seconds=$1 name=$2 grown=build/fuzz/corpus/$2 log=build/fuzz/$2.log
   mkdir -p "$grown"
   echo "== $name: $seconds s"
-  if "build/fuzz/test/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+  if "build/fuzz/test/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -keep_seed=1 \
     -artifact_prefix="build/fuzz/found/$name-" "$grown" "test/fuzz/corpus/${name#fuzz_}" \
     >"$log" 2>&1; then
     echo "$name: $(tail -n 1 "$log")"
