@@ -11,11 +11,12 @@ targets=("$@")
 [ $# -gt 0 ] || for source in test/fuzz/fuzz_*.c; do targets+=("$(basename "$source" .c)"); done
 
 fuzz_one() {
-  local seconds=$1 name=$2 grown=build/fuzz/corpus/$2 log=build/fuzz/$2.log
+  local seconds=$1 name=$2
+  local grown=build/fuzz/corpus/$name seeds=test/fuzz/corpus/${name#fuzz_} log=build/fuzz/$name.log
   mkdir -p "$grown"
   echo "== $name: $seconds s"
-  if "build/fuzz/test/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -keep_seed=1 \
-    -artifact_prefix="build/fuzz/found/$name-" "$grown" "test/fuzz/corpus/${name#fuzz_}" \
+  if "build/fuzz/test/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    -keep_seed=1 -artifact_prefix="build/fuzz/found/$name-" "$grown" "$seeds" \
     >"$log" 2>&1; then
     echo "$name: $(tail -n 1 "$log")"
   else
