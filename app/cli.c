@@ -3,8 +3,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <float.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,7 +157,8 @@ static bool read_real(const GwOption *option, const char *text) {
   errno = 0;
   double value = strtod(text, &end);
   if (isspace((unsigned char)*text) || !*text || *end || errno) return false;
-  if (!isfinite(value) || !in_range(option, value)) return false;
+  bool finite = value >= -DBL_MAX && value <= DBL_MAX;
+  if (!finite || !in_range(option, value)) return false;
   *(double *)option->value = value;
   return true;
 }

@@ -13,7 +13,8 @@
 #include <pcre2.h>
 
 #define SPACE                                                                                      \
-  "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
+  "\\t-\\r "                                                                                       \
+  "\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 
 static const char PATTERN[] = "'s|'t|'re|'ve|'m|'ll|'d"
                               "| ?\\p{L}++"
@@ -129,7 +130,8 @@ GwStatus gw_split_next(GwSplit *split, const uint8_t **piece, size_t *size) {
   }
   if (begin == split->valid_end) {
     split->valid_end = find_valid_end(text, split->size, begin);
-    if (begin == split->valid_end) split->valid_end = end = find_invalid_end(text, split->size, end);
+    if (begin == split->valid_end)
+      split->valid_end = end = find_invalid_end(text, split->size, end);
   }
   if (end < split->valid_end) {
     int found = pcre2_match(split->code, text, split->valid_end, begin, PCRE2_NO_UTF_CHECK,

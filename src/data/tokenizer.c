@@ -36,8 +36,7 @@ static bool copy_tokens(GwTokenizer *tokenizer, const GwTokenText *tokens) {
 }
 
 static bool copy_specials(GwTokenizer *tokenizer, const GwSpecialToken *specials) {
-  tokenizer->specials =
-      GW_ARENA_ARRAY(&tokenizer->arena, GwSpecialToken, tokenizer->special_count);
+  tokenizer->specials = GW_ARENA_ARRAY(&tokenizer->arena, GwSpecialToken, tokenizer->special_count);
   if (!tokenizer->specials) return false;
   for (int32_t i = 0; i < tokenizer->special_count; i++) {
     const char *name = gw_arena_string(&tokenizer->arena, specials[i].name);
