@@ -20,14 +20,14 @@ bool gw_cli_color(void) {
   return isatty(STDERR_FILENO) && (!no_color || !*no_color);
 }
 
-static void print_error(const char *text) {
+static void print_error_line(const char *text) {
   const char *paint = gw_cli_color() ? "\033[31m" : "", *plain = *paint ? "\033[0m" : "";
   fprintf(stderr, "%serror:%s %s\n", paint, plain, text);
 }
 
 int gw_cli_failed(GwStatus status) {
   const char *message = gw_error_message();
-  print_error(*message ? message : gw_status_text(status));
+  print_error_line(*message ? message : gw_status_text(status));
   return gw_status_exit_code(status);
 }
 
@@ -38,7 +38,7 @@ int gw_cli_misuse(const char *command_name, const char *format, ...) {
   vsnprintf(message, sizeof message, format, list);
   va_end(list);
   snprintf(text, sizeof text, "%s; see `godwit %s --help`", message, command_name);
-  print_error(text);
+  print_error_line(text);
   return gw_status_exit_code(GW_USAGE);
 }
 

@@ -35,10 +35,10 @@ static int unknown_command(const char *word) {
   for (int i = 0; i < COMMAND_COUNT; i++) names[i] = commands[i].name;
   const char *similar = gw_similar(word, names, COMMAND_COUNT);
   if (similar)
-    fprintf(stderr, "error: unknown command '%s'; did you mean '%s'?\n", word, similar);
-  else
-    fprintf(stderr, "error: unknown command '%s'; `godwit --help` lists the commands\n", word);
-  return gw_status_exit_code(GW_USAGE);
+    return gw_cli_failed(
+        gw_fail(GW_USAGE, "unknown command '%s'; did you mean '%s'?", word, similar));
+  return gw_cli_failed(
+      gw_fail(GW_USAGE, "unknown command '%s'; `godwit --help` lists the commands", word));
 }
 
 int main(int argc, char **argv) {

@@ -104,7 +104,7 @@ static int section_of(const char *path) {
   if (length > 0) length--; /* the dot */
   for (int i = 0; i < SECTIONS; i++)
     if (strlen(sections[i].path) == length && memcmp(sections[i].path, path, length) == 0) return i;
-  GW_ASSERT(!"a key without section");
+  GW_ASSERT(false); /* a key whose section is not in the list */
   return 0;
 }
 
@@ -256,7 +256,7 @@ static void format_f64(double value, char *out, size_t size) {
 static const char *choice_name(const GwRecipeKey *key, unsigned value) {
   for (uint32_t i = 0; i < key->choice_count; i++)
     if (key->choices[i].val == (int64_t)value) return key->choices[i].str;
-  GW_ASSERT(!"an enumerator that the schema does not know");
+  GW_ASSERT(false); /* an enumerator that the schema does not know */
   return "";
 }
 

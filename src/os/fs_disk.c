@@ -189,7 +189,11 @@ static GwStatus disk_make_dir(GwFs *fs, const char *path) {
 
 static GwStatus disk_rename(GwFs *fs, const char *from, const char *to) {
   (void)fs;
-  return rename(from, to) == 0 ? GW_OK : gw__os_fail(errno, from, "rename");
+  if (rename(from, to) == 0) return GW_OK;
+  int error = errno;
+  char action[512];
+  snprintf(action, sizeof action, "rename to %.480s", to);
+  return gw__os_fail(error, from, action);
 }
 
 static GwStatus disk_remove(GwFs *fs, const char *path) {

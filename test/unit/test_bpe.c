@@ -26,9 +26,10 @@ static char *read_file(const char *path, size_t *size) {
   return data;
 }
 
-static double now_seconds(void) {
+/* Of this process's computing, so that a busy machine doesn't matter. */
+static double cpu_seconds(void) {
   struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
   return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
@@ -89,9 +90,11 @@ static void split_keeps_invalid_utf8_apart(void **state) {
   (void)state;
   PIECES("ab\xff\xfe c", "ab", "\xff\xfe", " c");
   PIECES("\x80", "\x80");
-  PIECES("x\xc3", "x", "\xc3");                       /* ends early */
-  PIECES("\xc0\xaf.", "\xc0\xaf", ".");               /* not the shortest form */
-  PIECES("a\xed\xa0\x80z", "a", "\xed\xa0\x80", "z"); /* a surrogate */
+  PIECES("x\xc3", "x", "\xc3");         /* ends early */
+  PIECES("\xc0\xaf.", "\xc0\xaf", "."); /* not the shortest form */
+  PIECES("\xe0\x80\xaf.", "\xe0\x80\xaf", ".");
+  PIECES("\xf0\x80\x80\xaf.", "\xf0\x80\x80\xaf", ".");
+  PIECES("\xed\xa0\x80.", "\xed\xa0\x80", "."); /* a surrogate */
   PIECES("\xf4\x90\x80\x80\xf4\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf4\x8f\xbf\xbf");
   PIECES("  \xff  ", "  ", "\xff", "  ");
 }
@@ -393,9 +396,9 @@ static void encoding_agrees_with_the_definition(void **state) {
 
 static void assert_quick(const GwTokenizer *tokenizer, const uint8_t *text, size_t size) {
   GwTokenIds ids = {0};
-  double start = now_seconds();
+  double start = cpu_seconds();
   assert_ok(gw_tokenizer_encode(tokenizer, text, size, &ids));
-  double seconds = now_seconds() - start;
+  double seconds = cpu_seconds() - start;
   if (seconds > 1.0) fail_msg("%zu bytes of '%c' took %.1f s", size, text[0], seconds);
   size_t total = 0;
   for (size_t i = 0; i < ids.count; i++) {
@@ -416,9 +419,9 @@ static void hostile_text_takes_no_more_time(void **state) {
   uint8_t *text = malloc(SIZE);
   memset(text, 'a', SIZE / 2);
   memset(text + SIZE / 2, ' ', SIZE / 2);
-  double start = now_seconds();
+  double start = cpu_seconds();
   GwTokenizer *tokenizer = train(text, SIZE, 270);
-  if (now_seconds() - start > 1.5) fail_msg("training took %.1f s", now_seconds() - start);
+  if (cpu_seconds() - start > 1.5) fail_msg("training took %.1f s", cpu_seconds() - start);
   assert_int_equal(gw_tokenizer_vocab_size(tokenizer), 270);
   const int bytes[] = {'a', ' ', '\n', '0', '.', 0x80, 0xff, 0};
   for (size_t i = 0; i < GW_COUNT_OF(bytes); i++) {
