@@ -118,7 +118,7 @@ static void text_reads_back_to_an_equal_program(void **state) {
   assert_ok(gw_plan_memory(&p));
   assert_ok(gw_program_verify(&p));
   check_round_trip(&p);
-  const double odd[] = {0.1, 1.0 / 3, 5e-324, 1.7976931348623157e308, 1.2345678901234567e17};
+  const double odd[] = {-0.0, 0.1, 1.0 / 3, 5e-324, 1.7976931348623157e308, 1.2345678901234567e17};
   for (size_t i = 0; i < GW_COUNT_OF(odd); i++) {
     find(&p, GW_OP_ADAMW)->attr[0] = odd[i];
     check_round_trip(&p);
@@ -153,14 +153,16 @@ static void a_line_looks_as_documented(void **state) {
   GwProgram p;
   gw_program_init(&p, "p");
   GwValueId x = f32(&p, GW_CLASS_INPUT, 4, 3, "x"), w = f32(&p, GW_CLASS_PARAM, 5, 3, "w");
-  gw_rms_norm(&p, gw_linear(&p, x, w, 0),
-              gw_value_add(&p, GW_CLASS_PARAM, gw_type_1d(GW_F32, 5), "s"), 1e-5);
+  GwValueId scale = gw_value_add(&p, GW_CLASS_PARAM, gw_type_1d(GW_F32, 5), "s");
+  gw_rms_norm(&p, gw_linear(&p, x, w, 0), scale, 1e-5);
+  gw_dropout(&p, x, 0.5, 1200);
   assert_ok(gw_plan_memory(&p));
   size_t size = 0;
   char *text = text_of(&p, &size);
   assert_non_null(strstr(text, "program p\ninput %1 x f32[4,3] @0\nparam %2 w f32[5,3] @0\n"));
   assert_non_null(strstr(text, "= linear %1 %2 _ ; 120 FLOP, 188 B\n"));
   assert_non_null(strstr(text, "= rms_norm %4 %3 {epsilon=1e-05} ; "));
+  assert_non_null(strstr(text, "= dropout %1 {rate=0.5, site=1200} ; "));
   assert_non_null(strstr(text, "total param 128 ; 128 B\n"));
   free(text);
   gw_program_deinit(&p);
