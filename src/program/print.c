@@ -34,9 +34,13 @@ static void print_declarations(const GwProgram *program, GwValueId from, GwValue
   }
 }
 
-/* The fewest digits that read back as the same number. */
+/* Whole numbers in full, others with the fewest digits that read back as the same number. */
 static void print_real(double number, FILE *out) {
   char text[40];
+  if (number > -1e15 && number < 1e15 && (double)(int64_t)number == number) {
+    fprintf(out, "%.0f", number);
+    return;
+  }
   for (int digits = 1; digits <= 17; digits++) {
     snprintf(text, sizeof text, "%.*g", digits, number);
     if (strtod(text, NULL) == number) break;

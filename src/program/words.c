@@ -56,6 +56,7 @@ const char *gw__units(char out[GW_UNITS_MAX], double quantity, const char *unit)
     prefix++;
   }
   int decimals = prefix == 0 || quantity >= 99.95 ? 0 : quantity >= 9.995 ? 1 : 2;
-  snprintf(out, GW_UNITS_MAX, "%.*f %s%s", decimals, quantity, prefixes[prefix], unit);
+  const char *space = prefix == 0 && !*unit ? "" : " ";
+  snprintf(out, GW_UNITS_MAX, "%.*f%s%s%s", decimals, quantity, space, prefixes[prefix], unit);
   return out;
 }
