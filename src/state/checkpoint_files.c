@@ -86,7 +86,7 @@ GwStatus gw__checkpoint_write(GwFs *fs, const char *path, const GwCheckpointInfo
  * chunks. */
 static GwStatus hash_range(GwFs *fs, GwFile *file, const char *path, uint64_t offset, uint64_t size,
                            uint64_t seed, uint64_t *hash) {
-  char *chunk = malloc(CHUNK_BYTES);
+  char *chunk = malloc(size < CHUNK_BYTES ? (size_t)size + 1 : CHUNK_BYTES);
   if (!chunk) return gw_fail(GW_MEMORY, "%s: no memory to verify it", path);
   GwStatus status = GW_OK;
   uint64_t sum = 0;
