@@ -10,14 +10,6 @@
 
 #include "kernel/cpu/gemm.h"
 
-#if defined(GW_ISA_AVX512)
-enum { GW_TILE_ROWS = 14, GW_TILE_VECTORS = 2 };
-#elif defined(GW_ISA_AVX2)
-enum { GW_TILE_ROWS = 6, GW_TILE_VECTORS = 2 };
-#else
-enum { GW_TILE_ROWS = 4, GW_TILE_VECTORS = 1 };
-#endif
-
 enum {
   GW_TILE_COLUMNS = GW_TILE_VECTORS * GW_VL,
   GW_DEPTH_BLOCK = 384,            /* k per block: a panel of A stays in L1 */
