@@ -312,4 +312,50 @@ static inline void gw_v_transpose(gw_vf v[GW_VL]) {
 #endif
 }
 
+/* The first n lanes of a, the others of b. */
+static inline gw_vf gw_v_first_n(gw_vf a, gw_vf b, int64_t n) {
+#if defined(GW_ISA_AVX512)
+  return _mm512_mask_mov_ps(b, gw_v_mask(n), a);
+#elif defined(GW_ISA_AVX2)
+  return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(gw_v_mask(n)));
+#else
+  for (int64_t i = 0; i < n; i++) b.at[i] = a.at[i];
+  return b;
+#endif
+}
+
+/* Loads and stores of n lanes, 0 <= n <= GW_VL, plain where the compiler sees that n is GW_VL: so
+ * one body serves whole vectors and the end of a row. */
+static inline gw_vf gw_v_get(const float *p, int64_t n) {
+  return n == GW_VL ? gw_v_load(p) : gw_v_load_n(p, n);
+}
+static inline void gw_v_put(float *p, gw_vf v, int64_t n) {
+  if (n == GW_VL)
+    gw_v_store(p, v);
+  else
+    gw_v_store_n(p, v, n);
+}
+
+/* Σ a_i b_i, as gw_row_dot */
+static inline float gw_v_row_dot(const float *a, const float *b, int64_t n) {
+  GwVSum16 sum = gw_v_sum16();
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int j = 0; j < GW_SUM_VECTORS; j++)
+      sum.part[j] =
+          gw_v_fma(gw_v_load(a + i + j * GW_VL), gw_v_load(b + i + j * GW_VL), sum.part[j]);
+  for (int j = 0; i < n; i += GW_VL, j++) {
+    int64_t left = gw_min_i64(n - i, GW_VL);
+    gw_vf next = gw_v_fma(gw_v_load_n(a + i, left), gw_v_load_n(b + i, left), sum.part[j]);
+    sum.part[j] = gw_v_first_n(next, sum.part[j], left);
+  }
+  return gw_v_sum16_total(&sum);
+}
+
+/* Eight doubles and eight 64-bit integers, by the compiler's vector extension. Only for variables:
+ * passed by value they would change the calling convention where registers are narrower. */
+typedef double gw_v8d __attribute__((vector_size(64)));
+typedef int64_t gw_v8i __attribute__((vector_size(64)));
+typedef float gw_v8f __attribute__((vector_size(32)));
+
 #endif
