@@ -5,9 +5,9 @@
 #include "base/base.h"
 
 enum {
-  GW_ATTENTION_ROWS = 8,   /* queries at a time, at most (forward) */
+  GW_ATTENTION_ROWS = 16,  /* queries at a time (forward) */
   GW_ATTENTION_BLOCK = 32, /* queries at a time (backward) */
-  GW_ATTENTION_KEYS = 64,  /* keys at a time */
+  GW_ATTENTION_KEYS = 32,  /* keys at a time */
   GW_ATTENTION_VECTOR = 16 /* head sizes are rounded up to this, at most */
 };
 

@@ -67,8 +67,7 @@ static void load_queries(const Backward *w, Block *b, int64_t start, int64_t h, 
     b->lse[r] = w->lse[(n + r) * a->heads + h];
     int64_t i = at + r * a->width;
     b->delta[r] = gw_v_row_dot(w->dy + i, w->y + i, a->head);
-    tile->first = gw_min_i64(tile->first, b->span[r].first);
-    tile->last = b->span[r].last;
+    gw_span_widen(tile, b->span[r]);
     b->first_key = gw_min_i64(b->first_key, b->span[r].first);
   }
 }

@@ -1,11 +1,14 @@
-/* attention and attention_cached, GW_ROWS queries of one head at a time: their scores against all
- * keys they see stay in scratch, [GW_ROWS, keys]; the row maxima are exact whatever the order, the
- * sums keep their 16 partial sums, and the values are added in order of the keys.
+/* attention and attention_cached, a block of queries of one head at a time: their scores against
+ * all keys they see stay in scratch, [ROWS, keys]; the row maxima are exact whatever the order, the
+ * sums keep their 16 partial sums, and the values are added in order of the keys. Tiles of GW_ROWS
+ * queries take turns on each stretch of keys, so that it comes from the first-level cache.
  *
  * A thread packs the keys and values of a kv head once and keeps them for as long as its queries
  * need the same ones: k in panels [., head, GW_PANEL], v in rows [., padded]. */
 #include "kernel/cpu/attention_tile.h"
 #include "op/attention_scratch.h"
+
+enum { ROWS = GW_ATTENTION_ROWS, KEYS = GW_ATTENTION_KEYS, TILES = ROWS / GW_ROWS };
 
 typedef struct {
   GwHeads a;
@@ -23,14 +26,14 @@ typedef struct {
 } Scratch;
 
 static Scratch scratch_of(const GwCall *call, int thread, const Forward *f) {
-  int64_t keys = gw_ceil_div(f->keys, GW_ATTENTION_KEYS) * GW_ATTENTION_KEYS;
+  int64_t keys = gw_ceil_div(f->keys, KEYS) * KEYS;
   Scratch s = {.held = -1, .stride = keys + 16};
   s.panels = gw_scratch(call, thread);
   s.values = s.panels + keys * f->a.padded;
   s.scores = s.values + keys * f->a.padded;
-  s.q = s.scores + GW_ROWS * s.stride;
-  s.y = s.q + GW_ROWS * f->a.padded;
-  GW_ASSERT((char *)(s.y + GW_ROWS * f->a.padded) <=
+  s.q = s.scores + ROWS * s.stride;
+  s.y = s.q + ROWS * f->a.padded;
+  GW_ASSERT((char *)(s.y + ROWS * f->a.padded) <=
             (char *)gw_scratch(call, thread) + call->scratch_bytes);
   return s;
 }
@@ -45,7 +48,7 @@ static float largest(const float *s, GwSpan span) {
 }
 
 /* Turns the products s of one row into weights e^(scale s - m), 0 outside the span; `all` are the
- * keys of the whole block. Sets m; returns the sum. */
+ * keys of its tile. Sets m; returns the sum. */
 static float weigh(float *s, GwSpan span, GwSpan all, float scale, float *m) {
   *m = scale * largest(s, span); /* scale > 0: rounding keeps the order */
   gw_vf scales = gw_v_set(scale), top = gw_v_set(*m);
@@ -75,29 +78,63 @@ static void finish_row(const float *sums, float inverse, int64_t head, float *y)
     gw_v_store_n(y + d, gw_v_add(gw_v_mul(gw_v_load(sums + d), scale), gw_v_zero()), head - d);
 }
 
-/* Queries first.. (at most GW_ROWS) of one sequence and head, keys and values packed. */
-static void attend_block(const Forward *f, Scratch *s, int64_t sequence, int64_t h, int64_t first) {
-  const GwHeads *a = &f->a;
-  int64_t rows = gw_min_i64(f->queries - first, GW_ROWS), n = sequence * f->queries + first;
-  GwSpan span[GW_ROWS], all = {INT64_MAX, f->base + first + rows - 1};
-  for (int64_t r = 0; r < rows; r++) {
-    span[r] = gw_span_of(a, f->base + first + r, f->positions[n + r]);
-    all.first = gw_min_i64(all.first, span[r].first);
+/* A block of queries of one head. */
+typedef struct {
+  int64_t rows;
+  GwSpan span[ROWS], tile[TILES], all; /* keys of each query; the hulls of tiles and of the block */
+  float m[ROWS], sum[ROWS];
+} Block;
+
+/* Queries first.. of a sequence; `positions` begins with the first one's. */
+static Block block_of(const Forward *f, int64_t first, const int32_t *positions) {
+  Block b = {.rows = gw_min_i64(f->queries - first, ROWS), .all = {INT64_MAX, -1}};
+  for (int64_t t = 0; t < TILES; t++) b.tile[t] = b.all;
+  for (int64_t r = 0; r < b.rows; r++) {
+    b.span[r] = gw_span_of(&f->a, f->base + first + r, positions[r]);
+    gw_span_widen(&b.tile[r / GW_ROWS], b.span[r]);
+    gw_span_widen(&b.all, b.span[r]);
   }
-  gw_pack_rows(a, f->q + n * a->width + h * a->head, a->width, rows, s->q);
-  memset(s->q + rows * a->padded, 0, (size_t)((GW_ROWS - rows) * a->padded) * sizeof *s->q);
-  for (int64_t key = all.first / GW_PANEL * GW_PANEL; key <= all.last; key += GW_PANEL)
-    gw_scores(a, s->q, s->panels + key * a->head, all.last + 1 - key, s->scores + key, s->stride);
-  float m[GW_ROWS], sum[GW_ROWS];
-  for (int64_t r = 0; r < rows; r++)
-    sum[r] = weigh(s->scores + r * s->stride, span[r], all, a->scale, &m[r]);
-  GwWeights w = {s->scores + all.first, s->stride, 1};
-  gw_tiles(true, s->y, a->padded, w, s->values + all.first * a->padded, a->padded,
-           all.last + 1 - all.first, a->padded);
-  for (int64_t r = 0; r < rows; r++) {
+  return b;
+}
+
+static void score_block(const Forward *f, const Scratch *s, const Block *b) {
+  const GwHeads *a = &f->a;
+  for (int64_t key = b->all.first / GW_PANEL * GW_PANEL; key <= b->all.last; key += GW_PANEL)
+    for (int64_t t = 0; t < TILES; t++)
+      if (key + GW_PANEL > b->tile[t].first && key <= b->tile[t].last)
+        gw_scores(a, s->q + t * GW_ROWS * a->padded, s->panels + key * a->head,
+                  b->tile[t].last + 1 - key, s->scores + t * GW_ROWS * s->stride + key, s->stride);
+}
+
+static void add_values(const Forward *f, const Scratch *s, const Block *b) {
+  int64_t padded = f->a.padded;
+  memset(s->y, 0, (size_t)(ROWS * padded) * sizeof *s->y);
+  for (int64_t key = b->all.first / KEYS * KEYS; key <= b->all.last; key += KEYS)
+    for (int64_t t = 0; t < TILES; t++) {
+      int64_t from = gw_max_i64(key, b->tile[t].first);
+      int64_t last = gw_min_i64(key + KEYS - 1, b->tile[t].last);
+      if (from > last) continue;
+      GwWeights w = {s->scores + t * GW_ROWS * s->stride + from, s->stride, 1};
+      gw_tiles(false, s->y + t * GW_ROWS * padded, padded, w, s->values + from * padded, padded,
+               last + 1 - from, padded);
+    }
+}
+
+/* Queries first.. of one sequence and head, keys and values packed. */
+static void attend(const Forward *f, Scratch *s, int64_t sequence, int64_t h, int64_t first) {
+  const GwHeads *a = &f->a;
+  int64_t n = sequence * f->queries + first;
+  Block b = block_of(f, first, f->positions + n);
+  gw_pack_rows(a, f->q + n * a->width + h * a->head, a->width, b.rows, s->q);
+  memset(s->q + b.rows * a->padded, 0, (size_t)((ROWS - b.rows) * a->padded) * sizeof *s->q);
+  score_block(f, s, &b);
+  for (int64_t r = 0; r < b.rows; r++)
+    b.sum[r] = weigh(s->scores + r * s->stride, b.span[r], b.tile[r / GW_ROWS], a->scale, &b.m[r]);
+  add_values(f, s, &b);
+  for (int64_t r = 0; r < b.rows; r++) {
     float *y = f->y + (n + r) * a->width + h * a->head;
-    finish_row(s->y + r * a->padded, 1 / sum[r], a->head, y);
-    if (f->lse) f->lse[(n + r) * a->heads + h] = m[r] + gw_log(sum[r]);
+    finish_row(s->y + r * a->padded, 1 / b.sum[r], a->head, y);
+    if (f->lse) f->lse[(n + r) * a->heads + h] = b.m[r] + gw_log(b.sum[r]);
   }
 }
 
@@ -116,7 +153,7 @@ static void forward_blocks(const GwCall *call, void *context, int64_t first, int
       gw_pack_panels(a, f->k + at, f->keys, s.panels);
       gw_pack_rows(a, f->v + at, a->kv_width, f->keys, s.values);
     }
-    attend_block(f, &s, sequence, h, block * GW_ROWS);
+    attend(f, &s, sequence, h, block * ROWS);
   }
 }
 
@@ -126,8 +163,8 @@ static void forward(const GwCall *call, Forward *f, int64_t sequences) {
   f->v = call->in[2];
   f->positions = call->in[3];
   f->y = call->out[0];
-  f->blocks = gw_ceil_div(f->queries, GW_ROWS);
-  int64_t grain = gw_min_i64(f->blocks, 64 / GW_ROWS); /* enough to be worth the packing */
+  f->blocks = gw_ceil_div(f->queries, ROWS);
+  int64_t grain = gw_min_i64(f->blocks, 64 / ROWS); /* enough to be worth the packing */
   GW_KERNEL(split)(call, sequences * f->a.heads * f->blocks, grain, forward_blocks, f);
 }
 

@@ -144,6 +144,12 @@ GW_INLINE GwSpan gw_span_of(const GwHeads *a, int64_t row, int32_t back) {
   return (GwSpan){row - gw_min_i64(back, a->window - 1), row};
 }
 
+/* Takes `other` into `hull`. */
+GW_INLINE void gw_span_widen(GwSpan *hull, GwSpan other) {
+  hull->first = gw_min_i64(hull->first, other.first);
+  hull->last = gw_max_i64(hull->last, other.last);
+}
+
 /* p with 0 at the keys outside the span, where its lanes are keys `key` onwards. */
 GW_INLINE gw_vf gw_masked(gw_vf p, int64_t key, GwSpan span) {
   if (key >= span.first && key + GW_VL <= span.last + 1) return p;
