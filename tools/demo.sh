@@ -7,7 +7,6 @@ cd "$(dirname "$0")/.."
 
 started=$(date +%s)
 demo=build/demo
-vocab_size=${1:-2048}
 
 tools/install-packages.sh demo
 tools/build.sh release
@@ -16,12 +15,12 @@ rm -rf "$demo"
 mkdir -p "$demo" build/results
 bible -f gen1:1-rev22:21 >"$demo/bible.txt"
 
-build/godwit prepare --out "$demo/data" --tokenizer bpe --vocab-size "$vocab_size" \
+build/godwit prepare --out "$demo/data" --tokenizer bpe --vocab-size 2048 \
   --val-fraction 0.1 "$demo/bible.txt"
 build/godwit train recipes/demo.yaml --data "$demo/data" --run "$demo/run"
 
-# One document is split at its tail, so the held-out text is the last val_bytes of the file.
-held=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["val_bytes"])' \
+# A corpus of one document is split at its tail: the held-out text is the end of the file.
+held=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["val"]["bytes"])' \
   "$demo/data/manifest.json")
 head -c "-$held" "$demo/bible.txt" >"$demo/training.txt"
 tail -c "$held" "$demo/bible.txt" >"$demo/heldout.txt"

@@ -414,6 +414,9 @@ static GwStatus make_corpus(Preparation *preparation) {
   GwCorpusManifest *manifest = &preparation->manifest;
   GW_TRY(provide_tokenizer(preparation));
   GW_TRY(encode(preparation));
+  uint64_t parts = preparation->rule.lone ? 2 : manifest->documents;
+  GW_ASSERT(manifest->split[GW_SPLIT_TRAIN].documents + manifest->split[GW_SPLIT_VAL].documents ==
+            parts);
   manifest->finished = true;
   return gw_corpus_manifest_write(preparation->fs, preparation->options->out_dir, manifest);
 }

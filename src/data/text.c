@@ -15,7 +15,6 @@
  * not UTF-8 end where ASCII begins in any reading, so they too are the same cut or whole. */
 #include "data/text.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +93,9 @@ GwStatus gw_text_check(const char *name, const void *text, size_t size) {
 
 size_t gw_text_tail(const void *text, size_t size, double fraction) {
   const uint8_t *bytes = text;
-  size_t tail = (size_t)ceil(fraction * (double)size);
+  double exact = fraction * (double)size;
+  size_t tail = (size_t)exact;
+  tail += (double)tail < exact; /* rounded up */
   size_t begin = tail < size ? size - tail : 0;
   for (int i = 0; i < 3 && begin > 0 && begin < size && is_continuation(bytes[begin]); i++) begin--;
   return begin;

@@ -38,7 +38,8 @@ static GwValueId mlp_block(GwModelBuilder *b, const Sizes *s, int layer, GwValue
   if (b->model->activation == GW_ACTIVATION_SWIGLU) {
     GwValueId gate = gw__param(b, GW_INIT_NORMAL, s->hidden, s->width, NAME("gate_proj"));
     GwValueId up = gw__param(b, GW_INIT_NORMAL, s->hidden, s->width, NAME("up_proj"));
-    h = gw_swiglu(p, gw_linear(p, x, gate, 0), gw_linear(p, x, up, 0));
+    GwValueId gated = gw_linear(p, x, gate, 0); /* in statements: argument order is not defined */
+    h = gw_swiglu(p, gated, gw_linear(p, x, up, 0));
   } else {
     GwValueId up = gw__param(b, GW_INIT_NORMAL, s->hidden, s->width, NAME("up_proj"));
     h = gw_relu2(p, gw_linear(p, x, up, 0));

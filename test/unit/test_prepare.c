@@ -162,6 +162,7 @@ static void order_of_inputs_does_not_change_the_split(void **state) {
   assert_memory_equal(&reports[0], &reports[1], sizeof reports[0]);
   assert_int_equal(reports[0].documents, 70);
   assert_int_equal(reports[0].duplicates, 10);
+  assert_int_equal(reports[0].train_bytes + reports[0].val_bytes, 10 * 11 + 60 * 12);
   for (GwSplit split = GW_SPLIT_TRAIN; split <= GW_SPLIT_VAL; split++) {
     char *first = sorted_documents("a", split), *second = sorted_documents("b", split);
     assert_string_equal(first, second);

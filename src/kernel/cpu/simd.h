@@ -254,4 +254,108 @@ static inline float gw_v_sum16_total(const GwVSum16 *sum) {
 #endif
 }
 
+/* Unrolls the loop that follows wholly (at most 16 rounds), so that its arrays live in registers.
+ */
+#if defined(__clang__)
+#define GW_UNROLL _Pragma("unroll")
+#else
+#define GW_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* Transposes the square v: lane j of v[i] becomes lane i of v[j]. */
+static inline void gw_v_transpose(gw_vf v[GW_VL]) {
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+#if defined(GW_ISA_AVX512)
+#define GW_PAIRS(half, a, b) _mm512_unpack##half##_ps(a, b)
+#define GW_QUADS(half, a, b)                                                                       \
+  _mm512_castpd_ps(_mm512_unpack##half##_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)))
+#else
+#define GW_PAIRS(half, a, b) _mm256_unpack##half##_ps(a, b)
+#define GW_QUADS(half, a, b)                                                                       \
+  _mm256_castpd_ps(_mm256_unpack##half##_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)))
+#endif
+  /* Four rows at a time: quad i+c holds, in 128-bit part p, column 4p+c of rows i..i+3. */
+  GW_UNROLL for (int i = 0; i < GW_VL; i += 4) {
+    gw_vf low01 = GW_PAIRS(lo, v[i], v[i + 1]), high01 = GW_PAIRS(hi, v[i], v[i + 1]);
+    gw_vf low23 = GW_PAIRS(lo, v[i + 2], v[i + 3]), high23 = GW_PAIRS(hi, v[i + 2], v[i + 3]);
+    v[i] = GW_QUADS(lo, low01, low23);
+    v[i + 1] = GW_QUADS(hi, low01, low23);
+    v[i + 2] = GW_QUADS(lo, high01, high23);
+    v[i + 3] = GW_QUADS(hi, high01, high23);
+  }
+#undef GW_PAIRS
+#undef GW_QUADS
+  /* Then the 128-bit parts are gathered by column. */
+  GW_UNROLL for (int c = 0; c < 4; c++) {
+#if defined(GW_ISA_AVX512)
+    gw_vf even0 = _mm512_shuffle_f32x4(v[c], v[c + 4], 0x88);
+    gw_vf even8 = _mm512_shuffle_f32x4(v[c + 8], v[c + 12], 0x88);
+    gw_vf odd0 = _mm512_shuffle_f32x4(v[c], v[c + 4], 0xdd);
+    gw_vf odd8 = _mm512_shuffle_f32x4(v[c + 8], v[c + 12], 0xdd);
+    v[c] = _mm512_shuffle_f32x4(even0, even8, 0x88);
+    v[c + 4] = _mm512_shuffle_f32x4(odd0, odd8, 0x88);
+    v[c + 8] = _mm512_shuffle_f32x4(even0, even8, 0xdd);
+    v[c + 12] = _mm512_shuffle_f32x4(odd0, odd8, 0xdd);
+#else
+    gw_vf low = _mm256_permute2f128_ps(v[c], v[c + 4], 0x20);
+    v[c + 4] = _mm256_permute2f128_ps(v[c], v[c + 4], 0x31);
+    v[c] = low;
+#endif
+  }
+#else
+  for (int i = 0; i < GW_VL; i++)
+    for (int j = 0; j < i; j++) {
+      float swap = v[i].at[j];
+      v[i].at[j] = v[j].at[i];
+      v[j].at[i] = swap;
+    }
+#endif
+}
+
+/* The first n lanes of a, the others of b. */
+static inline gw_vf gw_v_first_n(gw_vf a, gw_vf b, int64_t n) {
+#if defined(GW_ISA_AVX512)
+  return _mm512_mask_mov_ps(b, gw_v_mask(n), a);
+#elif defined(GW_ISA_AVX2)
+  return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(gw_v_mask(n)));
+#else
+  for (int64_t i = 0; i < n; i++) b.at[i] = a.at[i];
+  return b;
+#endif
+}
+
+/* Loads and stores of n lanes, 0 <= n <= GW_VL, plain where the compiler sees that n is GW_VL: so
+ * one body serves whole vectors and the end of a row. */
+static inline gw_vf gw_v_get(const float *p, int64_t n) {
+  return n == GW_VL ? gw_v_load(p) : gw_v_load_n(p, n);
+}
+static inline void gw_v_put(float *p, gw_vf v, int64_t n) {
+  if (n == GW_VL)
+    gw_v_store(p, v);
+  else
+    gw_v_store_n(p, v, n);
+}
+
+/* Σ a_i b_i, as gw_row_dot */
+static inline float gw_v_row_dot(const float *a, const float *b, int64_t n) {
+  GwVSum16 sum = gw_v_sum16();
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int j = 0; j < GW_SUM_VECTORS; j++)
+      sum.part[j] =
+          gw_v_fma(gw_v_load(a + i + j * GW_VL), gw_v_load(b + i + j * GW_VL), sum.part[j]);
+  for (int j = 0; i < n; i += GW_VL, j++) {
+    int64_t left = gw_min_i64(n - i, GW_VL);
+    gw_vf next = gw_v_fma(gw_v_load_n(a + i, left), gw_v_load_n(b + i, left), sum.part[j]);
+    sum.part[j] = gw_v_first_n(next, sum.part[j], left);
+  }
+  return gw_v_sum16_total(&sum);
+}
+
+/* Eight doubles and eight 64-bit integers, by the compiler's vector extension. Only for variables:
+ * passed by value they would change the calling convention where registers are narrower. */
+typedef double gw_v8d __attribute__((vector_size(64)));
+typedef int64_t gw_v8i __attribute__((vector_size(64)));
+typedef float gw_v8f __attribute__((vector_size(32)));
+
 #endif

@@ -1,0 +1,130 @@
+/* add, dropout, embedding, cache_append, rotary and its table. */
+#include "kernel/cpu/kernel.h"
+
+enum { GRAIN = 4096 /* elements worth a task */ };
+
+static int64_t rows_per_task(int64_t width) { return gw_ceil_div(GRAIN, width); }
+
+/* ---- add ---- */
+
+static void add_range(const GwCall *call, void *context, int64_t first, int64_t last, int thread) {
+  (void)context;
+  (void)thread;
+  const float *a = call->in[0], *b = call->in[1];
+  float *y = call->out[0];
+  int64_t i = first, n = last - first;
+  for (; n >= GW_VL; i += GW_VL, n -= GW_VL)
+    gw_v_store(y + i, gw_v_add(gw_v_load(a + i), gw_v_load(b + i)));
+  gw_v_store_n(y + i, gw_v_add(gw_v_load_n(a + i, n), gw_v_load_n(b + i, n)), n);
+}
+
+void GW_KERNEL(add)(const GwCall *call) {
+  GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, add_range, NULL);
+}
+
+/* ---- dropout ---- */
+
+/* Blocks of the four elements that one draw decides. */
+static void dropout_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
+                           int thread) {
+  (void)context;
+  (void)thread;
+  const float *x = call->in[0];
+  float *y = call->out[0], scale = (float)(1 / (1 - call->shapes.attr[0]));
+  uint32_t threshold = (uint32_t)(call->shapes.attr[0] * 0x1p32);
+  uint64_t key = gw_dropout_key(&call->key, call->shapes.attr[1]);
+  int64_t count = gw_type_count(&call->shapes.in[0]);
+  for (int64_t block = first; block < last; block++) {
+    GwPhilox bits = gw_philox(key, (uint64_t)call->key.step, (uint64_t)block);
+    int64_t n = gw_min_i64(count - 4 * block, 4);
+    for (int64_t j = 0; j < n; j++)
+      y[4 * block + j] = bits.word[j] >= threshold ? x[4 * block + j] * scale : 0;
+  }
+}
+
+void GW_KERNEL(dropout)(const GwCall *call) {
+  int64_t blocks = gw_ceil_div(gw_type_count(&call->shapes.in[0]), 4);
+  GW_KERNEL(split)(call, blocks, GRAIN / 16, dropout_blocks, NULL);
+}
+
+/* ---- embedding and cache_append: copies of rows ---- */
+
+static void embedding_rows(const GwCall *call, void *context, int64_t first, int64_t last,
+                           int thread) {
+  (void)context;
+  (void)thread;
+  const float *table = call->in[0];
+  const int32_t *ids = call->in[1];
+  float *y = call->out[0];
+  int64_t width = gw_columns(&call->shapes.in[0]);
+  size_t bytes = (size_t)width * sizeof *y;
+  for (int64_t n = first; n < last; n++) memcpy(y + n * width, table + ids[n] * width, bytes);
+}
+
+void GW_KERNEL(embedding)(const GwCall *call) {
+  int64_t grain = rows_per_task(gw_columns(&call->shapes.in[0]));
+  GW_KERNEL(split)(call, gw_rows(&call->shapes.in[1]), grain, embedding_rows, NULL);
+}
+
+static void append_rows(const GwCall *call, void *context, int64_t first, int64_t last,
+                        int thread) {
+  (void)context;
+  (void)thread;
+  const float *x = call->in[0];
+  float *cache = call->in[1];
+  int64_t base = *(const int32_t *)call->in[2], width = gw_columns(&call->shapes.in[0]);
+  memcpy(cache + (base + first) * width, x + first * width,
+         (size_t)((last - first) * width) * sizeof *x);
+}
+
+void GW_KERNEL(cache_append)(const GwCall *call) {
+  const GwType *x = &call->shapes.in[0];
+  GW_KERNEL(split)(call, gw_rows(x), rows_per_task(gw_columns(x)), append_rows, NULL);
+}
+
+/* ---- rotary ---- */
+
+/* Set-up work in double, once per run: the reference is the kernel. */
+static void table_rows(const GwCall *call, void *context, int64_t first, int64_t last, int thread) {
+  (void)context;
+  (void)thread;
+  gw_op_def(GW_OP_ROTARY_TABLE)->reference(call, first, last);
+}
+
+void GW_KERNEL(rotary_table)(const GwCall *call) {
+  const GwType *table = &call->shapes.out[0];
+  GW_KERNEL(split)(call, gw_rows(table), rows_per_task(gw_columns(table)), table_rows, NULL);
+}
+
+/* One head: pairs (i, i + half), n of them from i on; `turn` is cosines then sines. */
+static inline void turn_some(const float *x, float *y, const float *turn, int64_t half, float sign,
+                             int64_t i, int64_t n) {
+  gw_vf a = gw_v_get(x + i, n), b = gw_v_get(x + half + i, n), c = gw_v_get(turn + i, n);
+  gw_vf s = gw_v_mul(gw_v_set(sign), gw_v_get(turn + half + i, n));
+  gw_v_put(y + i, gw_v_fma(a, c, gw_v_neg(gw_v_mul(b, s))), n);
+  gw_v_put(y + half + i, gw_v_fma(b, c, gw_v_mul(a, s)), n);
+}
+
+static void rotary_rows(const GwCall *call, void *context, int64_t first, int64_t last,
+                        int thread) {
+  (void)context;
+  (void)thread;
+  const float *x = call->in[0], *table = call->in[2];
+  const int32_t *positions = call->in[1];
+  float *y = call->out[0], sign = (float)call->shapes.attr[0];
+  int64_t width = gw_columns(&call->shapes.in[0]), head = gw_columns(&call->shapes.in[2]);
+  int64_t half = head / 2;
+  for (int64_t n = first; n < last; n++) {
+    const float *turn = table + positions[n] * head;
+    for (int64_t at = n * width; at < (n + 1) * width; at += head) {
+      int64_t i = 0;
+      for (; i + GW_VL <= half; i += GW_VL) turn_some(x + at, y + at, turn, half, sign, i, GW_VL);
+      if (i < half) turn_some(x + at, y + at, turn, half, sign, i, half - i);
+    }
+  }
+}
+
+void GW_KERNEL(rotary)(const GwCall *call) {
+  const GwType *x = &call->shapes.in[0];
+  GW_KERNEL(split)(call, gw_rows(x), rows_per_task(gw_columns(x)), rotary_rows, NULL);
+}

@@ -1,0 +1,114 @@
+/* square_sum, clip and adamw: one pass over parameters, moments and totals, as fast as memory. */
+#include "kernel/cpu/kernel.h"
+
+enum {
+  UNIT = 6,      /* in hyper */
+  STRETCH = 256, /* elements of adamw at a time, so that their gradients stay on the stack */
+};
+
+/* Eight totals as doubles, times scale. */
+static inline void scaled8(const int64_t *total, double scale, gw_v8d *out) {
+  gw_v8i whole;
+  memcpy(&whole, total, sizeof whole);
+  *out = __builtin_convertvector(whole, gw_v8d) * scale;
+}
+
+static double block_square_sum(const int64_t *total, int64_t n, double unit) {
+  gw_v8d part = {0}, g;
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    scaled8(total + i, unit, &g);
+    part += g * g;
+  }
+  double sum[8];
+  memcpy(sum, &part, sizeof sum);
+  for (int j = 0; i + j < n; j++) {
+    double last = (double)total[i + j] * unit;
+    sum[j] += last * last;
+  }
+  for (int width = 4; width >= 1; width /= 2)
+    for (int j = 0; j < width; j++) sum[j] += sum[j + width];
+  return sum[0];
+}
+
+static void square_sum_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
+                              int thread) {
+  (void)context;
+  (void)thread;
+  const int64_t *total = call->in[0];
+  double unit = ((const double *)call->in[1])[UNIT];
+  double *sums = (double *)call->in[2] + (int64_t)call->shapes.attr[0];
+  int64_t count = gw_type_count(&call->shapes.in[0]);
+  for (int64_t block = first; block < last; block++) {
+    int64_t from = block * GW_SQUARE_BLOCK;
+    sums[block] = block_square_sum(total + from, gw_min_i64(count - from, GW_SQUARE_BLOCK), unit);
+  }
+}
+
+void GW_KERNEL(square_sum)(const GwCall *call) {
+  int64_t blocks = gw_ceil_div(gw_type_count(&call->shapes.in[0]), GW_SQUARE_BLOCK);
+  GW_KERNEL(split)(call, blocks, 1, square_sum_blocks, NULL);
+}
+
+/* A few numbers, in order: the reference is the kernel. */
+void GW_KERNEL(clip)(const GwCall *call) { gw_op_def(GW_OP_CLIP)->reference(call, 0, 1); }
+
+/* ---- adamw ---- */
+
+typedef struct {
+  gw_vf minus_lr, beta1, beta2, rest1, rest2, fix1, fix2, epsilon, decay;
+} Step;
+
+static inline void update_some(const Step *s, float *p, float *m, float *v, const float *gradient,
+                               int64_t n) {
+  gw_vf g = gw_v_get(gradient, n), old = gw_v_get(p, n);
+  gw_vf m_new = gw_v_fma(s->beta1, gw_v_get(m, n), gw_v_mul(s->rest1, g));
+  gw_vf v_new = gw_v_fma(s->beta2, gw_v_get(v, n), gw_v_mul(s->rest2, gw_v_mul(g, g)));
+  gw_vf root = gw_v_add(gw_v_sqrt(gw_v_mul(v_new, s->fix2)), s->epsilon);
+  gw_vf update = gw_v_div(gw_v_mul(m_new, s->fix1), root);
+  gw_v_put(m, m_new, n);
+  gw_v_put(v, v_new, n);
+  gw_v_put(p, gw_v_fma(s->minus_lr, gw_v_fma(s->decay, old, update), old), n);
+}
+
+/* (float)(total scale) for n totals; `out` has room for the next multiple of 8 */
+static void narrow(const int64_t *total, int64_t n, double scale, float *out) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    gw_v8d wide;
+    scaled8(total + i, scale, &wide);
+    gw_v8f g = __builtin_convertvector(wide, gw_v8f);
+    memcpy(out + i, &g, sizeof g);
+  }
+  for (; i < n; i++) out[i] = (float)((double)total[i] * scale);
+}
+
+static void adamw_range(const GwCall *call, void *context, int64_t first, int64_t last,
+                        int thread) {
+  (void)thread;
+  float *p = call->in[0], *m = call->in[1], *v = call->in[2], g[STRETCH];
+  const int64_t *total = call->in[3];
+  double scale = ((const double *)call->in[5])[1];
+  const Step step = *(const Step *)context;
+  for (; first < last; first += STRETCH) {
+    int64_t n = gw_min_i64(last - first, STRETCH), i = 0;
+    narrow(total + first, n, scale, g);
+    for (; i + GW_VL <= n; i += GW_VL)
+      update_some(&step, p + first + i, m + first + i, v + first + i, g + i, GW_VL);
+    if (i < n) update_some(&step, p + first + i, m + first + i, v + first + i, g + i, n - i);
+  }
+}
+
+void GW_KERNEL(adamw)(const GwCall *call) {
+  const double *hyper = call->in[4];
+  Step step = {.minus_lr = gw_v_set(-(float)hyper[0]),
+               .beta1 = gw_v_set((float)hyper[1]),
+               .beta2 = gw_v_set((float)hyper[2]),
+               .rest1 = gw_v_set((float)(1 - hyper[1])),
+               .rest2 = gw_v_set((float)(1 - hyper[2])),
+               .epsilon = gw_v_set((float)hyper[3]),
+               .fix1 = gw_v_set((float)hyper[4]),
+               .fix2 = gw_v_set((float)hyper[5]),
+               .decay = gw_v_set((float)call->shapes.attr[0])};
+  GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GW_SQUARE_BLOCK, adamw_range, &step);
+}
