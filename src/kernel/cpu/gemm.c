@@ -7,7 +7,11 @@
 
 enum {
   PANELS_B = GW_DEPTH_BLOCK * GW_COLUMN_BLOCK, /* floats */
-  PANELS_A = GW_ROW_BLOCK / GW_TILE_ROWS * GW_A_PANEL,
+  /* Rows of A are packed one panel at a time, which stays in L1; columns of A several, so that
+   * reading along them uses whole cache lines. */
+  ROWS_PACKED = GW_TILE_ROWS,
+  ROWS_PACKED_BY_DEPTH = 4 * GW_TILE_ROWS,
+  PANELS_A = ROWS_PACKED_BY_DEPTH / GW_TILE_ROWS * GW_A_PANEL,
   TASKS_PER_THREAD = 4,
   ROWS_MIN = 96, /* a task's rectangle is not cut below these */
   COLUMNS_MIN = 128,
@@ -34,6 +38,10 @@ static void run_tiles(const GwTile *whole, bool by_rows) {
       tile.a += i / GW_TILE_ROWS * GW_A_PANEL;
       tile.b += j * tile.depth;
       tile.c += i * tile.c_row + j;
+      bool last = j + GW_TILE_COLUMNS >= whole->columns;
+      const float *next =
+          last ? whole->c + (i + GW_TILE_ROWS) * tile.c_row : tile.c + GW_TILE_COLUMNS;
+      tile.prefetch_c = tile.accumulate ? next : tile.c;
       tile.rows = gw_min_i64(whole->rows - i, GW_TILE_ROWS);
       tile.columns = gw_min_i64(whole->columns - j, GW_TILE_COLUMNS);
       if (tile.bias) tile.bias += j;
@@ -52,6 +60,8 @@ static void run_task(void *context, int64_t task, int thread) {
   int64_t first = task % plan->row_tasks * plan->rows,
           column = task / plan->row_tasks * plan->columns;
   int64_t last = gw_min_i64(first + plan->rows, gemm->rows);
+  bool by_rows = gemm->a.column == 1;
+  int64_t packed = by_rows ? ROWS_PACKED : ROWS_PACKED_BY_DEPTH;
   GwTile block = {.a = panels_a, .b = panels_b, .c_row = gemm->c_row};
   block.columns = gw_min_i64(plan->columns, gemm->columns - column);
   for (int64_t k = 0; k < gemm->depth; k += plan->depth) {
@@ -59,11 +69,11 @@ static void run_task(void *context, int64_t task, int thread) {
     block.accumulate = gemm->accumulate || k > 0;
     block.bias = gemm->bias && k + block.depth == gemm->depth ? gemm->bias + column : NULL;
     GW_KERNEL(gemm_pack_b)(part(gemm->b, k, column), block.depth, block.columns, panels_b);
-    for (int64_t i = first; i < last; i += GW_ROW_BLOCK) {
-      block.rows = gw_min_i64(GW_ROW_BLOCK, last - i);
+    for (int64_t i = first; i < last; i += packed) {
+      block.rows = gw_min_i64(packed, last - i);
       block.c = gemm->c + i * gemm->c_row + column;
       GW_KERNEL(gemm_pack_a)(part(gemm->a, i, k), block.rows, block.depth, panels_a);
-      run_tiles(&block, gemm->a.column == 1);
+      run_tiles(&block, by_rows);
     }
   }
 }

@@ -9,6 +9,15 @@
 #include "kernel/cpu/kernel.h"
 #include "op/scratch.h"
 
+/* The register tile: a C of whole tiles wastes no work. */
+#if defined(GW_ISA_AVX512)
+enum { GW_TILE_ROWS = 14, GW_TILE_VECTORS = 2 };
+#elif defined(GW_ISA_AVX2)
+enum { GW_TILE_ROWS = 6, GW_TILE_VECTORS = 2 };
+#else
+enum { GW_TILE_ROWS = 4, GW_TILE_VECTORS = 1 };
+#endif
+
 /* Element (i,j) is at[i*row + j*column]; at least one of the strides is 1. */
 typedef struct {
   const float *at;

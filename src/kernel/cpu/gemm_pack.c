@@ -2,7 +2,8 @@
 #include "kernel/cpu/gemm_parts.h"
 
 /* Copies n <= width floats, fills the rest with zeros; width is a multiple of GW_VL. */
-static void copy_padded(float *to, const float *from, int64_t n, int64_t width) {
+static inline __attribute__((always_inline)) void copy_padded(float *to, const float *from,
+                                                              int64_t n, int64_t width) {
   int64_t i = 0;
   for (; i + GW_VL <= n; i += GW_VL) gw_v_store(to + i, gw_v_load(from + i));
   for (; i < width; i += GW_VL) gw_v_store(to + i, gw_v_load_n(from + i, gw_max_i64(n - i, 0)));
@@ -17,11 +18,13 @@ static void pack_a_by_rows(GwMatrix a, int64_t rows, int64_t depth, float *panel
 
 /* All panels together, one k after the other: A is read along its rows. */
 static void pack_a_by_depth(GwMatrix a, int64_t rows, int64_t depth, float *panels) {
+  int64_t whole = rows / GW_TILE_ROWS, rest = rows % GW_TILE_ROWS;
   for (int64_t k = 0; k < depth; k++) {
     const float *from = a.at + k * a.column;
-    for (int64_t i = 0; i < rows; i += GW_TILE_ROWS)
-      copy_padded(panels + i / GW_TILE_ROWS * GW_A_PANEL + k * GW_A_DEPTH, from + i,
-                  gw_min_i64(rows - i, GW_TILE_ROWS), GW_A_DEPTH);
+    float *to = panels + k * GW_A_DEPTH;
+    for (int64_t panel = 0; panel < whole; panel++, from += GW_TILE_ROWS, to += GW_A_PANEL)
+      copy_padded(to, from, GW_TILE_ROWS, GW_A_DEPTH);
+    if (rest) copy_padded(to, from, rest, GW_A_DEPTH);
   }
 }
 
@@ -38,11 +41,16 @@ void GW_KERNEL(gemm_pack_a)(GwMatrix a, int64_t rows, int64_t depth, float *pane
 }
 
 static void pack_b_rows(GwMatrix b, int64_t depth, int64_t columns, float *panels) {
+  int64_t whole = columns / GW_TILE_COLUMNS, rest = columns % GW_TILE_COLUMNS;
   for (int64_t k = 0; k < depth; k++) {
     const float *from = b.at + k * b.row;
-    for (int64_t j = 0; j < columns; j += GW_TILE_COLUMNS)
-      copy_padded(panels + j * depth + k * GW_TILE_COLUMNS, from + j,
-                  gw_min_i64(columns - j, GW_TILE_COLUMNS), GW_TILE_COLUMNS);
+    float *to = panels + k * GW_TILE_COLUMNS;
+    for (int64_t panel = 0; panel < whole; panel++) {
+      copy_padded(to, from, GW_TILE_COLUMNS, GW_TILE_COLUMNS);
+      from += GW_TILE_COLUMNS;
+      to += depth * GW_TILE_COLUMNS;
+    }
+    if (rest) copy_padded(to, from, rest, GW_TILE_COLUMNS);
   }
 }
 

@@ -10,19 +10,10 @@
 
 #include "kernel/cpu/gemm.h"
 
-#if defined(GW_ISA_AVX512)
-enum { GW_TILE_ROWS = 14, GW_TILE_VECTORS = 2 };
-#elif defined(GW_ISA_AVX2)
-enum { GW_TILE_ROWS = 6, GW_TILE_VECTORS = 2 };
-#else
-enum { GW_TILE_ROWS = 4, GW_TILE_VECTORS = 1 };
-#endif
-
 enum {
   GW_TILE_COLUMNS = GW_TILE_VECTORS * GW_VL,
-  GW_DEPTH_BLOCK = 384,            /* k per block: a panel of A stays in L1 */
-  GW_COLUMN_BLOCK = 512,           /* columns per block: the panels of B stay in L2 */
-  GW_ROW_BLOCK = 4 * GW_TILE_ROWS, /* rows of A packed at a time */
+  GW_DEPTH_BLOCK = 384,  /* k per block: a panel of A stays in L1 */
+  GW_COLUMN_BLOCK = 512, /* columns per block: the panels of B stay in L2 */
 
   GW_A_ROW = GW_DEPTH_BLOCK + 16, /* not a multiple of 1 KiB: rows fall in different cache sets */
   GW_A_DEPTH = (GW_TILE_ROWS + GW_VL - 1) / GW_VL * GW_VL,
@@ -38,6 +29,7 @@ typedef struct {
   const float *a, *b; /* one panel each */
   int64_t depth;
   float *c;
+  const float *prefetch_c; /* the tile to prefetch: this one, or the next if it will be read */
   int64_t c_row;
   int64_t rows, columns; /* of C that exist */
   bool accumulate;       /* start from C, not from 0 */

@@ -53,6 +53,15 @@ INLINE void add_bias(Sums *sums, const GwTile *tile) {
   }
 }
 
+/* Lines of C come nearer while the products are made. */
+INLINE void prefetch(const GwTile *tile) {
+  GW_UNROLL for (int i = 0; i < GW_TILE_ROWS; i++) {
+    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) {
+      __builtin_prefetch(tile->prefetch_c + i * tile->c_row + j * GW_VL, 1);
+    }
+  }
+}
+
 INLINE void multiply(Sums *sums, const GwTile *tile, int64_t a_row, int64_t a_depth) {
   const float *a = tile->a, *b = tile->b;
   for (int64_t k = 0; k < tile->depth; k++, a += a_depth, b += GW_TILE_COLUMNS) {
@@ -70,6 +79,7 @@ INLINE void multiply(Sums *sums, const GwTile *tile, int64_t a_row, int64_t a_de
 INLINE void run_tile(const GwTile *tile, int64_t a_row, int64_t a_depth) {
   bool whole = tile->rows == GW_TILE_ROWS && tile->columns == GW_TILE_COLUMNS;
   Sums sums;
+  prefetch(tile);
   if (!tile->accumulate)
     clear(&sums);
   else if (whole)

@@ -47,13 +47,14 @@ static void sum_columns(const GwCall *call, void *context, int64_t first, int64_
   for (int64_t n = 0; n < rows; n += 4) {
     const float *row = (const float *)call->in[0] + n * width;
     int64_t count = gw_min_i64(rows - n, 4);
-    for (int64_t c = first; c < last; c += GW_VL) {
-      int64_t lanes = gw_min_i64(last - c, GW_VL);
-      gw_vf sum = gw_v_load_n(sums + c, lanes);
-      for (int64_t i = 0; i < count; i++)
-        sum = gw_v_add(sum, gw_v_load_n(row + i * width + c, lanes));
-      gw_v_store_n(sums + c, sum, lanes);
+    int64_t c = first;
+    for (; c + GW_VL <= last; c += GW_VL) {
+      gw_vf sum = gw_v_load(sums + c);
+      for (int64_t i = 0; i < count; i++) sum = gw_v_add(sum, gw_v_load(row + i * width + c));
+      gw_v_store(sums + c, sum);
     }
+    for (; c < last; c++)
+      for (int64_t i = 0; i < count; i++) sums[c] += row[i * width + c];
   }
 }
 
