@@ -6,16 +6,8 @@
 
 #include "data/corpus.h"
 #include "exec/backend.h"
+#include "godwit/eval.h"
 #include "godwit/recipe.h"
-
-typedef struct {
-  double nats;    /* total, over `tokens` predictions */
-  int64_t tokens; /* predictions made */
-  int64_t bytes;  /* text bytes of the predicted tokens (end-of-text: 0) */
-  double nats_per_token;
-  double bits_per_byte; /* 0 when there are no bytes */
-  double perplexity;    /* e^nats_per_token, at most e^700 */
-} GwEvaluation;
 
 typedef struct GwEvaluator GwEvaluator;
 

@@ -13,6 +13,7 @@
  * n,:] = x[n,:] attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j =
  * dy·v_j, ds_j = p_j (dp_j - delta) scale;  dq_i = Σ_j ds_j k_j + 0; dk_j = Σ_h Σ_i ds q_i + 0,
  * dv_j = Σ_h Σ_i p dy_i + 0 over the heads of the group, then queries, in order */
+#include "op/attention_scratch.h"
 #include "op/shape.h"
 
 typedef struct {
@@ -104,6 +105,10 @@ static int64_t attention_flops(const GwShapes *s) {
   return pairs * heads * (4 * head + 5) + gw_type_count(&s->in[0]);
 }
 
+static int64_t attention_scratch(const GwShapes *s) {
+  return gw_attention_scratch((int64_t)s->attr[2], gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
+}
+
 static int64_t attention_units(const GwShapes *s) { return gw_rows(&s->in[0]); }
 
 static void attention_reference(const GwCall *call, int64_t first, int64_t last) {
@@ -158,6 +163,7 @@ const GwOpDef GW_OP_DEF(attention) = {
     .shape = attention_shape,
     .gradient = attention_gradient,
     .flops = attention_flops,
+    .scratch = attention_scratch,
     .units = attention_units,
     .reference = attention_reference,
     .example = attention_example,
@@ -185,6 +191,10 @@ static int64_t attention_cached_flops(const GwShapes *s) {
   }
   int64_t heads = (int64_t)s->attr[0], head = gw_columns(&s->in[0]) / heads;
   return pairs * heads * (4 * head + 5) + gw_type_count(&s->in[0]);
+}
+
+static int64_t attention_cached_scratch(const GwShapes *s) {
+  return gw_attention_scratch(gw_rows(&s->in[1]), gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
 }
 
 static void attention_cached_reference(const GwCall *call, int64_t first, int64_t last) {
@@ -229,6 +239,7 @@ const GwOpDef GW_OP_DEF(attention_cached) = {
     .attr = {"heads", "kv_heads", "window"},
     .shape = attention_cached_shape,
     .flops = attention_cached_flops,
+    .scratch = attention_cached_scratch,
     .units = attention_units,
     .reference = attention_cached_reference,
     .example = attention_cached_example,
@@ -301,6 +312,11 @@ static int64_t attention_grad_flops(const GwShapes *s) {
   int64_t pairs = causal_pairs(gw_rows(&s->in[0]), (int64_t)s->attr[2], (int64_t)s->attr[3]);
   int64_t heads = (int64_t)s->attr[0], head = gw_columns(&s->in[0]) / heads;
   return pairs * heads * (10 * head + 5) + 2 * gw_type_count(&s->in[0]);
+}
+
+static int64_t attention_grad_scratch(const GwShapes *s) {
+  return gw_attention_grad_scratch((int64_t)s->attr[2],
+                                   gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
 }
 
 /* One unit per sequence and kv head. */
@@ -396,6 +412,7 @@ const GwOpDef GW_OP_DEF(attention_grad) = {
     .attr = {"heads", "kv_heads", "context", "window"},
     .shape = attention_grad_shape,
     .flops = attention_grad_flops,
+    .scratch = attention_grad_scratch,
     .units = attention_grad_units,
     .reference = attention_grad_reference,
     .example = attention_grad_example,

@@ -227,10 +227,23 @@ static void set_aside(GwFs *fs, const char *dir, const char *path, int64_t step)
     gw_log(GW_LOG_WARNING, "%s; not used, trying the checkpoint before it", message);
 }
 
-static GwStatus load_step(GwFs *fs, const char *path, int64_t step, const GwTensorGroup *groups,
-                          int count, GwCheckpointInfo *out) {
+/* A search for the newest checkpoint that is good. */
+typedef struct {
+  GwFs *fs;
+  const char *dir;
+  const GwTensorGroup *groups;
+  int count;
+  bool looks_only; /* changes nothing on disk; `groups` may be some of all */
+} Search;
+
+static GwStatus load_step(const Search *search, const char *path, int64_t step,
+                          GwCheckpointInfo *out) {
   GwCheckpointInfo info = {0};
-  GW_TRY(gw_checkpoint_load(fs, path, groups, count, &info));
+  GwStatus status =
+      search->looks_only
+          ? gw_checkpoint_view(search->fs, path, search->groups, search->count, &info)
+          : gw_checkpoint_load(search->fs, path, search->groups, search->count, &info);
+  GW_TRY(status);
   if (info.step != step)
     return gw_fail(GW_CORRUPT, "%s: holds step %" PRId64 ", not the step of its name", path,
                    info.step);
@@ -238,53 +251,64 @@ static GwStatus load_step(GwFs *fs, const char *path, int64_t step, const GwTens
   return GW_OK;
 }
 
-static GwStatus none_found(const char *dir, int corrupt, int unreadable) {
+static GwStatus none_found(const Search *search, int corrupt, int unreadable) {
   if (unreadable > 0)
     return gw_fail(GW_IO,
                    "%s: no checkpoint could be read (%d tried); check the disk and its "
                    "permissions",
-                   dir, corrupt + unreadable);
+                   search->dir, corrupt + unreadable);
   if (corrupt > 0)
-    return gw_fail(GW_CORRUPT,
-                   "%s: all %d checkpoints are corrupt and were set aside as bad-...; "
-                   "start the run anew",
-                   dir, corrupt);
-  return gw_fail(GW_NOT_FOUND, "%s: holds no checkpoint; check the path or start the run", dir);
+    return gw_fail(GW_CORRUPT, "%s: all %d checkpoints are corrupt%s; start the run anew",
+                   search->dir, corrupt,
+                   search->looks_only ? "" : " and were set aside as bad-...");
+  return gw_fail(GW_NOT_FOUND, "%s: holds no checkpoint; check the path or start the run",
+                 search->dir);
 }
 
-static GwStatus load_first_good(GwFs *fs, const char *dir, const FoundList *list,
-                                const GwTensorGroup *groups, int count, GwCheckpointInfo *out,
+static GwStatus load_first_good(const Search *search, const FoundList *list, GwCheckpointInfo *out,
                                 char *path) {
   int corrupt = 0, unreadable = 0;
   for (int i = 0; i < list->count; i++) {
     int64_t step = list->items[i].step;
-    GW_TRY(step_path(dir, list->items[i].old ? ".old-" : "", step, "", path));
-    GwStatus status = load_step(fs, path, step, groups, count, out);
-    if (status == GW_CORRUPT) {
-      set_aside(fs, dir, path, step);
+    GW_TRY(step_path(search->dir, list->items[i].old ? ".old-" : "", step, "", path));
+    GwStatus status = load_step(search, path, step, out);
+    if (status == GW_CORRUPT && !search->looks_only) {
+      set_aside(search->fs, search->dir, path, step);
       corrupt++;
-    } else if (status == GW_IO || status == GW_NOT_FOUND) {
+    } else if (status == GW_CORRUPT || status == GW_IO || status == GW_NOT_FOUND) {
       gw_log(GW_LOG_WARNING, "%s; trying the checkpoint before it", gw_error_message());
-      unreadable++;
+      corrupt += status == GW_CORRUPT;
+      unreadable += status != GW_CORRUPT;
     } else {
       return status;
     }
   }
-  return none_found(dir, corrupt, unreadable);
+  return none_found(search, corrupt, unreadable);
 }
 
-GwStatus gw_checkpoint_load_newest(GwFs *fs, const char *dir, const GwTensorGroup *groups,
-                                   int count, GwCheckpointInfo *out, char *path_out,
-                                   size_t path_size) {
+static GwStatus load_newest(const Search *search, GwCheckpointInfo *out, char *path_out,
+                            size_t path_size) {
   FoundList list = {0};
   char path[GW_PATH_MAX];
-  GwStatus status = find_all(fs, dir, &list);
-  if (status == GW_NOT_FOUND) return none_found(dir, 0, 0);
+  GwStatus status = find_all(search->fs, search->dir, &list);
+  if (status == GW_NOT_FOUND) return none_found(search, 0, 0);
   GW_TRY(status);
-  status = load_first_good(fs, dir, &list, groups, count, out, path);
+  status = load_first_good(search, &list, out, path);
   free(list.items);
   GW_TRY(status);
   int length = snprintf(path_out, path_size, "%s", path);
   GW_ASSERT(length >= 0 && (size_t)length < path_size);
   return GW_OK;
+}
+
+GwStatus gw_checkpoint_load_newest(GwFs *fs, const char *dir, const GwTensorGroup *groups,
+                                   int count, GwCheckpointInfo *out, char *path_out,
+                                   size_t path_size) {
+  return load_newest(&(Search){fs, dir, groups, count, false}, out, path_out, path_size);
+}
+
+GwStatus gw_checkpoint_view_newest(GwFs *fs, const char *dir, const GwTensorGroup *groups,
+                                   int count, GwCheckpointInfo *out, char *path_out,
+                                   size_t path_size) {
+  return load_newest(&(Search){fs, dir, groups, count, true}, out, path_out, path_size);
 }

@@ -55,6 +55,11 @@ GwStatus gw_checkpoint_save(GwFs *fs, const char *dir, const GwCheckpointInfo *i
 GwStatus gw_checkpoint_load(GwFs *fs, const char *path, const GwTensorGroup *groups, int count,
                             GwCheckpointInfo *out);
 
+/* The same for some of the groups, for whoever does not want the whole state: what is not loaded is
+ * verified all the same. */
+GwStatus gw_checkpoint_view(GwFs *fs, const char *path, const GwTensorGroup *groups, int count,
+                            GwCheckpointInfo *out);
+
 /* Verifies `path` in full from the disk alone: the manifest, every file's hash, and the state hash
  * computed anew from the tensors. */
 GwStatus gw_checkpoint_verify(GwFs *fs, const char *path, GwCheckpointInfo *out);
@@ -67,6 +72,12 @@ GwStatus gw_checkpoint_info(GwFs *fs, const char *path, GwCheckpointInfo *out);
  * GW_NOT_FOUND when there was none; GW_CORRUPT when all there were are corrupt; GW_IO when none
  * verified and at least one could not be read; a mismatch is returned as such. */
 GwStatus gw_checkpoint_load_newest(GwFs *fs, const char *dir, const GwTensorGroup *groups,
+                                   int count, GwCheckpointInfo *out, char *path_out,
+                                   size_t path_size);
+
+/* The same with gw_checkpoint_view, and for one that only looks: nothing on the disk is changed, a
+ * corrupt checkpoint is skipped with a warning. */
+GwStatus gw_checkpoint_view_newest(GwFs *fs, const char *dir, const GwTensorGroup *groups,
                                    int count, GwCheckpointInfo *out, char *path_out,
                                    size_t path_size);
 

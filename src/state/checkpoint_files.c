@@ -143,13 +143,6 @@ static GwStatus open_verified(GwFs *fs, const char *path, GwManifest *manifest) 
   return status;
 }
 
-static GwStatus check_state_hash(const char *path, const GwCheckpointInfo *info, uint64_t hash) {
-  if (hash == info->state_hash) return GW_OK;
-  return gw_fail(GW_CORRUPT,
-                 "%s: the state hash is 0x%016" PRIx64 ", but the manifest says 0x%016" PRIx64,
-                 path, hash, info->state_hash);
-}
-
 /* Adds the state hash of one file's tensors to *hash. */
 static GwStatus hash_tensors(GwFs *fs, GwFile *file, const char *path, const char *group,
                              size_t group_size, uint64_t *hash) {
@@ -167,10 +160,25 @@ static GwStatus hash_tensors(GwFs *fs, GwFile *file, const char *path, const cha
   return status;
 }
 
-static GwStatus hash_state_on_disk(GwFs *fs, const char *path, const GwManifest *manifest) {
-  uint64_t hash = gw_mix64((uint64_t)manifest->info.step);
+/* Whether `file` is the name of the group's file. */
+static bool is_file_of(const char *file, const GwTensorGroup *group) {
+  size_t length = strlen(group->name);
+  return strncmp(file, group->name, length) == 0 && strcmp(file + length, SUFFIX) == 0;
+}
+
+static bool is_file_of_any(const char *file, const GwTensorGroup *groups, int count) {
+  for (int g = 0; g < count; g++)
+    if (is_file_of(file, &groups[g])) return true;
+  return false;
+}
+
+/* Checks the state hash: of the given groups as they are in memory, of all others on disk. */
+static GwStatus check_state(GwFs *fs, const char *path, const GwManifest *manifest,
+                            const GwTensorGroup *groups, int count) {
+  uint64_t hash = gw_state_hash(groups, count, manifest->info.step);
   for (int i = 0; i < manifest->count; i++) {
     const char *name = manifest->files[i].name;
+    if (is_file_of_any(name, groups, count)) continue;
     const char *suffix = strstr(name, SUFFIX);
     char file_path[GW_PATH_MAX];
     GwFile *file = NULL;
@@ -181,16 +189,14 @@ static GwStatus hash_state_on_disk(GwFs *fs, const char *path, const GwManifest 
     fs->close(fs, file);
     GW_TRY(status);
   }
-  return check_state_hash(path, &manifest->info, hash);
+  if (hash == manifest->info.state_hash) return GW_OK;
+  return gw_fail(GW_CORRUPT,
+                 "%s: the state hash is 0x%016" PRIx64 ", but the manifest says 0x%016" PRIx64,
+                 path, hash, manifest->info.state_hash);
 }
 
 GwStatus gw_checkpoint_verify(GwFs *fs, const char *path, GwCheckpointInfo *out) {
-  GwManifest manifest = {0};
-  GW_TRY(open_verified(fs, path, &manifest));
-  GwStatus status = hash_state_on_disk(fs, path, &manifest);
-  if (status == GW_OK) *out = manifest.info;
-  gw__manifest_deinit(&manifest);
-  return status;
+  return gw_checkpoint_view(fs, path, NULL, 0, out);
 }
 
 GwStatus gw_checkpoint_info(GwFs *fs, const char *path, GwCheckpointInfo *out) {
@@ -203,12 +209,6 @@ GwStatus gw_checkpoint_info(GwFs *fs, const char *path, GwCheckpointInfo *out) {
 
 /* ---- loading ---- */
 
-/* Whether `file` is the name of the group's file. */
-static bool is_file_of(const char *file, const GwTensorGroup *group) {
-  size_t length = strlen(group->name);
-  return strncmp(file, group->name, length) == 0 && strcmp(file + length, SUFFIX) == 0;
-}
-
 static GwStatus match_groups(const char *path, const GwManifest *manifest,
                              const GwTensorGroup *groups, int count) {
   for (int g = 0; g < count; g++) {
@@ -218,13 +218,15 @@ static GwStatus match_groups(const char *path, const GwManifest *manifest,
       return gw_fail(GW_MISMATCH, "%s: has no '%s'; it belongs to another recipe", path,
                      groups[g].name);
   }
-  for (int i = 0; i < manifest->count; i++) {
-    int g = 0;
-    while (g < count && !is_file_of(manifest->files[i].name, &groups[g])) g++;
-    if (g == count)
+  return GW_OK;
+}
+
+static GwStatus match_files(const char *path, const GwManifest *manifest,
+                            const GwTensorGroup *groups, int count) {
+  for (int i = 0; i < manifest->count; i++)
+    if (!is_file_of_any(manifest->files[i].name, groups, count))
       return gw_fail(GW_MISMATCH, "%s: has '%s', which is not wanted; it belongs to another recipe",
                      path, manifest->files[i].name);
-  }
   return GW_OK;
 }
 
@@ -277,19 +279,25 @@ static GwStatus load_group(GwFs *fs, const char *path, const GwTensorGroup *grou
   return status;
 }
 
-static GwStatus load_verified(GwFs *fs, const char *path, const GwManifest *manifest,
-                              const GwTensorGroup *groups, int count) {
-  GW_TRY(match_groups(path, manifest, groups, count));
-  for (int g = 0; g < count; g++) GW_TRY(load_group(fs, path, &groups[g]));
-  return check_state_hash(path, &manifest->info, gw_state_hash(groups, count, manifest->info.step));
+static GwStatus load(GwFs *fs, const char *path, const GwTensorGroup *groups, int count, bool all,
+                     GwCheckpointInfo *out) {
+  GwManifest manifest = {0};
+  GW_TRY(open_verified(fs, path, &manifest));
+  GwStatus status = match_groups(path, &manifest, groups, count);
+  if (status == GW_OK && all) status = match_files(path, &manifest, groups, count);
+  for (int g = 0; g < count && status == GW_OK; g++) status = load_group(fs, path, &groups[g]);
+  if (status == GW_OK) status = check_state(fs, path, &manifest, groups, count);
+  if (status == GW_OK) *out = manifest.info;
+  gw__manifest_deinit(&manifest);
+  return status;
 }
 
 GwStatus gw_checkpoint_load(GwFs *fs, const char *path, const GwTensorGroup *groups, int count,
                             GwCheckpointInfo *out) {
-  GwManifest manifest = {0};
-  GW_TRY(open_verified(fs, path, &manifest));
-  GwStatus status = load_verified(fs, path, &manifest, groups, count);
-  if (status == GW_OK) *out = manifest.info;
-  gw__manifest_deinit(&manifest);
-  return status;
+  return load(fs, path, groups, count, true, out);
+}
+
+GwStatus gw_checkpoint_view(GwFs *fs, const char *path, const GwTensorGroup *groups, int count,
+                            GwCheckpointInfo *out) {
+  return load(fs, path, groups, count, false, out);
 }

@@ -436,6 +436,37 @@ static void exchanged_files_are_found(void **state) {
   gw_crash_fs_destroy(disk);
 }
 
+/* One that only looks fills some groups, trusts none that does not verify in full, and leaves the
+ * folder as it is. */
+static void viewing_takes_some_groups_and_changes_nothing(void **state) {
+  (void)state;
+  CrashFs *disk = disk_with_two();
+  GwFs *fs = gw_crash_fs(disk);
+  State seen, expected;
+  GwCheckpointInfo info = {0};
+  char path[256];
+  size_t size = 0;
+  unsigned char *bytes = gw_crash_fs_bytes(disk, "run/ck/step-00002000/adam_m.safetensors", &size);
+  for (int damaged = 0; damaged < 2; damaged++) {
+    int64_t step = damaged ? OLD : NEW;
+    bytes[size - 1] ^= (unsigned char)damaged; /* of the group that is not viewed */
+    state_init(&seen, 0);
+    assert_ok(gw_checkpoint_view_newest(fs, "run/ck", seen.groups, 1, &info, path, sizeof path));
+    assert_int_equal(info.step, step);
+    state_init(&expected, (uint64_t)step * 16 + 1);
+    assert_memory_equal(seen.w, expected.w, sizeof seen.w);
+    assert_memory_equal(seen.b, expected.b, sizeof seen.b);
+    assert_int_equal(seen.counter, 0);
+    expect_names(fs, "step-00001000 step-00002000");
+  }
+  assert_fails(GW_CORRUPT, "adam_m",
+               gw_checkpoint_view(fs, "run/ck/step-00002000", seen.groups, 1, &info));
+  seen.groups[0].count = 1;
+  assert_fails(GW_MISMATCH, "'b' that is not wanted",
+               gw_checkpoint_view(fs, "run/ck/step-00001000", seen.groups, 1, &info));
+  gw_crash_fs_destroy(disk);
+}
+
 static void newer_format_is_refused_not_set_aside(void **state) {
   (void)state;
   CrashFs *disk = disk_with(OLD);
@@ -506,6 +537,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(every_damaged_byte_is_found),
       cmocka_unit_test(every_truncation_is_found),
       cmocka_unit_test(exchanged_files_are_found),
+      cmocka_unit_test(viewing_takes_some_groups_and_changes_nothing),
       cmocka_unit_test(newer_format_is_refused_not_set_aside),
       cmocka_unit_test(large_state_on_the_real_disk),
   };

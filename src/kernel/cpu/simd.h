@@ -336,6 +336,24 @@ static inline void gw_v_put(float *p, gw_vf v, int64_t n) {
     gw_v_store_n(p, v, n);
 }
 
+/* The largest lane. */
+static inline float gw_v_largest(gw_vf a) {
+#if defined(GW_ISA_AVX512)
+  __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+#elif defined(GW_ISA_AVX2)
+  __m256 eight = a;
+#endif
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+#else
+  float top = a.at[0];
+  for (int i = 1; i < GW_VL; i++) top = gw_max(a.at[i], top);
+  return top;
+#endif
+}
+
 /* Σ a_i b_i, as gw_row_dot */
 static inline float gw_v_row_dot(const float *a, const float *b, int64_t n) {
   GwVSum16 sum = gw_v_sum16();
