@@ -37,7 +37,8 @@ static Scratch scratch_of(const GwCall *call, int thread, const Forward *f) {
 
 /* The score of row r and a key that begins a vector. */
 GW_INLINE float *score_at(const Scratch *s, int64_t r, int64_t key) {
-  return s->scores + key / KEYS * (ROWS * KEYS) + r * KEYS + key % KEYS;
+  size_t stretch = (size_t)key / KEYS, column = (size_t)key % KEYS;
+  return s->scores + stretch * (ROWS * KEYS) + (size_t)r * KEYS + column;
 }
 
 /* The largest product of row r. */
