@@ -318,6 +318,17 @@ typedef double gw_vd __attribute__((vector_size(GW_VD * 8)));
 typedef uint64_t gw_vu __attribute__((vector_size(GW_VD * 8)));
 typedef float gw_vh __attribute__((vector_size(GW_VD * 4)));
 
+/* Products of the lower 32 bits. */
+static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vu)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif defined(GW_ISA_AVX2)
+  return (gw_vu)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#else
+  return (a & UINT32_MAX) * (b & UINT32_MAX);
+#endif
+}
+
 /* as gw_nearest: x = high 2^32 + low, each part rounded by adding 1.5 2^52, whose last place is 1
  */
 static inline gw_vu gw_vu_nearest(gw_vd x) {
