@@ -84,11 +84,12 @@ typedef struct {
 /* The defaults, as documented in docs/formats.md. */
 GwRecipe gw_recipe_default(void);
 
-/* Reads `path`, applies `overrides` ("train.steps=100"), checks ranges and consistency. */
+/* Reads `path`, applies `overrides` ("train.steps=100"), checks ranges and consistency, and puts in
+ * the sizes given as 0 (all but vocab_size). GW_INVALID for the file, GW_USAGE for an override. */
 GwStatus gw_recipe_load(const char *path, const char *const *overrides, int override_count,
                         GwRecipe *out);
 
-/* Reads a recipe from memory; `name` stands for the file in messages. */
+/* Reads a recipe from memory; `name` stands for the file in messages. "{}" is the shortest one. */
 GwStatus gw_recipe_parse(const char *name, const char *text, size_t size,
                          const char *const *overrides, int override_count, GwRecipe *out);
 

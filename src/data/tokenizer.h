@@ -16,20 +16,25 @@ typedef struct GwTokenizer GwTokenizer;
 
 GwStatus gw_tokenizer_byte(GwTokenizer **out);
 
-/* Trains BPE. `feed` is called once with a `piece_text` callback... see GwBpeTrainer below. */
+/* Trains BPE: texts are split into pieces (split.h) and counted, then the most frequent pair of
+ * neighbouring tokens inside pieces is merged, again and again. A trainer serves one thread. */
 typedef struct GwBpeTrainer GwBpeTrainer;
 GwStatus gw_bpe_trainer_create(GwBpeTrainer **out);
 /* Adds one document's text to the piece counts; documents may come in any order. */
 GwStatus gw_bpe_trainer_add(GwBpeTrainer *trainer, const void *text, size_t size);
 /* Counts of `from` are added to `into` (for one trainer per thread). */
 GwStatus gw_bpe_trainer_merge(GwBpeTrainer *into, const GwBpeTrainer *from);
-/* Merges until the vocabulary has `vocab_size` tokens (256 + merges + 1 end-of-text) or no pair
- * occurs twice. Ties go to the lexicographically greater pair of byte strings. Deterministic. */
+/* Merges until the vocabulary has `vocab_size` tokens (256 + merges + 1 end-of-text, so at least
+ * 257, else GW_USAGE) or no pair occurs twice. Ties go to the lexicographically greater pair of
+ * byte strings. The result depends on the counts only. The trainer stays as it was. */
 GwStatus gw_bpe_trainer_finish(GwBpeTrainer *trainer, int32_t vocab_size, GwTokenizer **out);
 void gw_bpe_trainer_destroy(GwBpeTrainer *trainer);
 
-/* tokenizer.json in Hugging Face's byte-level BPE form (so other tools read it); `parse` is what
- * the fuzz target calls. Errors name the file, the field, the line where known. */
+/* tokenizer.json in Hugging Face's byte-level BPE form, so that other tools read it. Opening takes
+ * ids as the file gives them; the special tokens are those of added_tokens, and the end-of-text
+ * token is the one named <|endoftext|>, else the last. A file that is damaged is GW_CORRUPT, one
+ * that means something godwit would encode otherwise GW_UNSUPPORTED; the message names file and
+ * field. `parse` reads the file's text; `name` stands for it in messages. */
 GwStatus gw_tokenizer_save(GwFs *fs, const GwTokenizer *tokenizer, const char *path);
 GwStatus gw_tokenizer_open(GwFs *fs, const char *path, GwTokenizer **out);
 GwStatus gw_tokenizer_parse(const char *name, const char *json, size_t size, GwTokenizer **out);
@@ -39,18 +44,20 @@ int32_t gw_tokenizer_vocab_size(const GwTokenizer *tokenizer);
 int32_t gw_tokenizer_end_of_text(const GwTokenizer *tokenizer);
 uint64_t gw_tokenizer_hash(const GwTokenizer *tokenizer); /* of its meaning, not of the file */
 
-/* Ids of `text`, appended to a growing array. Safe from several threads with one GwTokenIds each.
- */
+/* Ids of `text`, appended to a growing array: zero-initialise it, deinit it. On failure the array
+ * keeps what it had. A tokenizer may serve many threads, a GwTokenIds one; it may go from one
+ * tokenizer to another. */
 typedef struct {
   int32_t *ids;
   size_t count, capacity;
-  void *scratch; /* owned by the tokenizer code; zero-initialise */
+  void *scratch; /* owned by the tokenizer code */
 } GwTokenIds;
 GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, size_t size,
                              GwTokenIds *out);
 void gw_token_ids_deinit(GwTokenIds *ids);
 
-/* The bytes of one token (0 bytes for end-of-text); the pointer lives as long as the tokenizer. */
+/* The bytes of one token (0 bytes for end-of-text and other special tokens); needs an id in
+ * [0, vocab_size). The pointer lives as long as the tokenizer. */
 const uint8_t *gw_tokenizer_bytes(const GwTokenizer *tokenizer, int32_t id, size_t *size);
 
 #endif

@@ -221,7 +221,8 @@ static void attention_cached_example(GwExample *e) {
   gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, q.dim[1]), 1);
   gw_example_f32(e, 1, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);
   gw_example_f32(e, 2, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);
-  gw_example_ids(e, 3, rows, keys - rows, keys - rows + 1);
+  gw_example_ids(e, 3, rows, keys - rows, keys);
+  e->in[3].fill = GW_FILL_POSITIONS;
   gw_example_ids(e, 4, 1, keys - rows, keys - rows + 1);
   e->shapes.attr[2] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
 }

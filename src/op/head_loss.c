@@ -4,6 +4,7 @@
  * z_target + z_loss lse²  (z-loss: Chowdhery et al. 2022) head_loss_grad  d_v = (e^(z_v - lse) (1 +
  * 2 z_loss lse) - [v = target])/N; dx = Σ_v d_v W_v, dW_v = Σ_n d x_n, both in order. N is the
  * lane's capacity, not the number of counted targets: that division comes after the exact sum. */
+#include "op/scratch.h"
 #include "op/shape.h"
 
 static GwStatus check(const char *op, const GwShapes *s) {
@@ -34,10 +35,12 @@ static int64_t head_loss_flops(const GwShapes *s) {
   return logits * (2 * gw_columns(&s->in[0]) + 4) + 6 * gw_rows(&s->in[0]);
 }
 
-/* A block of logits: 64 rows of the vocabulary (rounded up to a whole tile) and packed operands. */
+/* Packed operands, and the thread's share of the logits that exist at a time: up to 252 rows (whole
+ * register tiles of every instruction set) in 32 MiB. */
 static int64_t head_loss_scratch(const GwShapes *s) {
-  int64_t vocab = (gw_rows(&s->in[1]) + 63) / 64 * 64;
-  return 64 * vocab * 4;
+  int64_t row = gw_logits_row(gw_rows(&s->in[1]));
+  int64_t rows = gw_max_i64(gw_min_i64((8 << 20) / row, 252), 1);
+  return GW_GEMM_SCRATCH + gw_min_i64(rows, gw_rows(&s->in[0])) * row * 4;
 }
 
 static int64_t head_loss_units(const GwShapes *s) { return gw_rows(&s->in[0]); }

@@ -4,6 +4,7 @@
  * column_sum  db = Σ_n dy[n,:]  → [O]
  * Each element is a chain of fused multiply-adds in the order of the summed index, starting at 0;
  * the bias is added at the end. */
+#include "op/scratch.h"
 #include "op/shape.h"
 
 static GwStatus linear_shape(GwShapes *s) {
@@ -30,6 +31,11 @@ static void linear_gradient(GwGradient *g, const GwOp *op) {
 static int64_t linear_flops(const GwShapes *s) {
   int64_t elements = gw_rows(&s->in[0]) * gw_rows(&s->in[1]);
   return elements * (2 * gw_columns(&s->in[0]) + (s->has[2] ? 1 : 0));
+}
+
+static int64_t product_scratch(const GwShapes *s) {
+  (void)s;
+  return GW_GEMM_SCRATCH;
 }
 
 static int64_t linear_units(const GwShapes *s) { return gw_rows(&s->in[0]); }
@@ -62,6 +68,7 @@ const GwOpDef GW_OP_DEF(linear) = {
     .shape = linear_shape,
     .gradient = linear_gradient,
     .flops = linear_flops,
+    .scratch = product_scratch,
     .units = linear_units,
     .reference = linear_reference,
     .example = linear_example,
@@ -101,6 +108,7 @@ const GwOpDef GW_OP_DEF(linear_dx) = {
     .out = {{"dx", GW_F32, 0}},
     .shape = linear_dx_shape,
     .flops = linear_dx_flops,
+    .scratch = product_scratch,
     .units = linear_units,
     .reference = linear_dx_reference,
     .example = linear_dx_example,
@@ -143,6 +151,7 @@ const GwOpDef GW_OP_DEF(linear_dw) = {
     .out = {{"dw", GW_F32, 0}},
     .shape = linear_dw_shape,
     .flops = linear_dw_flops,
+    .scratch = product_scratch,
     .units = linear_dw_units,
     .reference = linear_dw_reference,
     .example = linear_dw_example,

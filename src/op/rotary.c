@@ -105,7 +105,7 @@ static void rotary_example(GwExample *e) {
 const GwOpDef GW_OP_DEF(rotary) = {
     .name = "rotary",
     .formula = "pairs (i, i+D/2) of each head turned by sign * angle(position, i)",
-    .in = {{"x", GW_F32, 0}, {"positions", GW_I32, 0}, {"table", GW_F32, 0}},
+    .in = {{"x", GW_F32, 0}, {"positions", GW_I32, 0}, {"table", GW_F32, GW_ARG_CONSTANT}},
     .out = {{"y", GW_F32, 0}},
     .attr = {"sign"},
     .shape = rotary_shape,

@@ -3,7 +3,9 @@
  * path.
  *
  * Durability: bytes of a file are durable after sync_file; a name (created, renamed, removed) is
- * durable after sync_dir of the directory that holds it. */
+ * durable after sync_dir of the directory that holds it.
+ *
+ * Statuses: GW_NOT_FOUND, GW_EXISTS, GW_NO_SPACE (disk or quota), GW_MEMORY, else GW_IO. */
 #ifndef GW_FS_H
 #define GW_FS_H
 
@@ -12,7 +14,13 @@
 typedef struct GwFs GwFs;
 typedef struct GwFile GwFile; /* defined by each implementation */
 
-typedef enum { GW_FILE_READ, GW_FILE_CREATE, GW_FILE_APPEND } GwFileMode; /* CREATE truncates */
+/* READ    read_at and size only.
+ * CREATE  truncates; writes are buffered, so a small one costs little and may fail late: what was
+ *         written counts only once sync_file has returned GW_OK. After one failure all further
+ *         writes and syncs of the file fail. Not readable.
+ * APPEND  for journals: created when absent, each write is with the kernel when it returns, and
+ *         one that fails is taken back whole, so that a later one may succeed. Readable. */
+typedef enum { GW_FILE_READ, GW_FILE_CREATE, GW_FILE_APPEND } GwFileMode;
 
 struct GwFs {
   void *self;
@@ -26,11 +34,14 @@ struct GwFs {
   GwStatus (*size)(GwFs *fs, GwFile *file, uint64_t *out);
   GwStatus (*truncate)(GwFs *fs, GwFile *file, uint64_t size);
   void (*close)(GwFs *fs, GwFile *file);
-  GwStatus (*make_dir)(GwFs *fs, const char *path); /* GW_EXISTS when it is there */
+  /* GW_EXISTS when the directory is there; GW_INVALID when something else has its name. */
+  GwStatus (*make_dir)(GwFs *fs, const char *path);
+  /* Replaces a file (or an empty directory) that is at `to`. */
   GwStatus (*rename)(GwFs *fs, const char *from, const char *to);
   GwStatus (*remove)(GwFs *fs, const char *path); /* a file or an empty directory */
   GwStatus (*sync_dir)(GwFs *fs, const char *path);
-  /* Calls visit for every entry (not . or ..), in ascending byte order of the names. */
+  /* Calls visit for every entry (not . or ..), in ascending byte order of the names, which are
+   * collected first: visit may change the directory. A symbolic link is not a directory. */
   GwStatus (*list)(GwFs *fs, const char *path,
                    GwStatus (*visit)(void *context, const char *name, bool is_dir), void *context);
   bool (*exists)(GwFs *fs, const char *path);
@@ -41,17 +52,22 @@ GwFs *gw_fs_disk(void);
 
 /* Built from the above. */
 
-/* The whole file in a malloc'd buffer with a 0 behind its last byte; at most `limit` bytes. */
+enum { GW_PATH_MAX = 4096 };
+/* Formats a path into `out` (GW_PATH_MAX bytes); GW_INVALID when it is too long. */
+GwStatus gw_fs_path(char *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The whole file in a malloc'd buffer with a 0 behind its last byte; at most `limit`
+ * bytes, GW_INVALID when it is larger. */
 GwStatus gw_fs_read_all(GwFs *fs, const char *path, size_t limit, char **data, size_t *size);
 /* Writes `path` so that after a crash it is either absent/old or whole: aside, fsync, rename, fsync
  * of the directory. */
 GwStatus gw_fs_write_atomic(GwFs *fs, const char *path, const void *data, size_t size);
-/* mkdir -p, syncing each parent. */
+/* mkdir -p, syncing the parent of each directory made. */
 GwStatus gw_fs_make_dirs(GwFs *fs, const char *path);
-/* Removes a directory and all it holds; GW_OK when absent. */
+/* Removes a file, or a directory and all it holds; GW_OK when absent. Not synced. */
 GwStatus gw_fs_remove_tree(GwFs *fs, const char *path);
 
-/* A read-only map of a whole file on the real disk. */
+/* A read-only map of a whole file on the real disk; `data` is NULL for an empty one. */
 typedef struct {
   const uint8_t *data;
   size_t size;
@@ -62,7 +78,7 @@ void gw_map_close(GwMap *map);
 /* An exclusive lock (flock) on `path`, created when absent; GW_BUSY names the owner's process id,
  * which is written into the file. Held until closed or until the process ends. */
 typedef struct {
-  int descriptor;
+  int descriptor; /* -1: not held */
 } GwLock;
 GwStatus gw_lock_open(const char *path, GwLock *out);
 void gw_lock_close(GwLock *lock);

@@ -90,7 +90,9 @@ static bool value_equal(const GwValue *a, const GwValue *b) {
 
 bool gw_program_equal(const GwProgram *a, const GwProgram *b) {
   if (strcmp(a->name, b->name) != 0 || a->value_count != b->value_count ||
-      a->op_count != b->op_count)
+      a->op_count != b->op_count || a->planned != b->planned ||
+      a->scratch_bytes != b->scratch_bytes ||
+      memcmp(a->class_bytes, b->class_bytes, sizeof a->class_bytes) != 0)
     return false;
   for (GwValueId id = 1; id < a->value_count; id++)
     if (!value_equal(&a->values[id], &b->values[id])) return false;

@@ -11,7 +11,8 @@
 
 typedef enum {
   GW_ARG_OPTIONAL = 1, /* may be absent (id 0) */
-  GW_ARG_INOUT = 2     /* updated in place; class accum or state (optimizer ops: also param) */
+  GW_ARG_INOUT = 2,    /* updated in place; class accum or state (optimizer ops: also param) */
+  GW_ARG_CONSTANT = 4  /* no gradient flows into it */
 } GwArgFlags;
 
 typedef struct {
@@ -119,7 +120,7 @@ typedef enum {
   GW_FILL_NORMAL,   /* standard normal times `scale` */
   GW_FILL_POSITIVE, /* uniform in (0.1, 1.1) times scale */
   GW_FILL_BELOW,    /* integers in [low, high) */
-  GW_FILL_POSITIONS /* look-back distances inside windows of `high` tokens */
+  GW_FILL_POSITIONS /* look-back distances: row n may see at most low + n mod high rows back */
 } GwFill;
 
 struct GwExample {

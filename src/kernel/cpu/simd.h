@@ -254,6 +254,64 @@ static inline float gw_v_sum16_total(const GwVSum16 *sum) {
 #endif
 }
 
+/* Unrolls the loop that follows wholly (at most 16 rounds), so that its arrays live in registers.
+ */
+#if defined(__clang__)
+#define GW_UNROLL _Pragma("unroll")
+#else
+#define GW_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* Transposes the square v: lane j of v[i] becomes lane i of v[j]. */
+static inline void gw_v_transpose(gw_vf v[GW_VL]) {
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+#if defined(GW_ISA_AVX512)
+#define GW_PAIRS(half, a, b) _mm512_unpack##half##_ps(a, b)
+#define GW_QUADS(half, a, b)                                                                       \
+  _mm512_castpd_ps(_mm512_unpack##half##_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)))
+#else
+#define GW_PAIRS(half, a, b) _mm256_unpack##half##_ps(a, b)
+#define GW_QUADS(half, a, b)                                                                       \
+  _mm256_castpd_ps(_mm256_unpack##half##_pd(_mm256_castps_pd(a), _mm256_castps_pd(b)))
+#endif
+  /* Four rows at a time: quad i+c holds, in 128-bit part p, column 4p+c of rows i..i+3. */
+  GW_UNROLL for (int i = 0; i < GW_VL; i += 4) {
+    gw_vf low01 = GW_PAIRS(lo, v[i], v[i + 1]), high01 = GW_PAIRS(hi, v[i], v[i + 1]);
+    gw_vf low23 = GW_PAIRS(lo, v[i + 2], v[i + 3]), high23 = GW_PAIRS(hi, v[i + 2], v[i + 3]);
+    v[i] = GW_QUADS(lo, low01, low23);
+    v[i + 1] = GW_QUADS(hi, low01, low23);
+    v[i + 2] = GW_QUADS(lo, high01, high23);
+    v[i + 3] = GW_QUADS(hi, high01, high23);
+  }
+#undef GW_PAIRS
+#undef GW_QUADS
+  /* Then the 128-bit parts are gathered by column. */
+  GW_UNROLL for (int c = 0; c < 4; c++) {
+#if defined(GW_ISA_AVX512)
+    gw_vf even0 = _mm512_shuffle_f32x4(v[c], v[c + 4], 0x88);
+    gw_vf even8 = _mm512_shuffle_f32x4(v[c + 8], v[c + 12], 0x88);
+    gw_vf odd0 = _mm512_shuffle_f32x4(v[c], v[c + 4], 0xdd);
+    gw_vf odd8 = _mm512_shuffle_f32x4(v[c + 8], v[c + 12], 0xdd);
+    v[c] = _mm512_shuffle_f32x4(even0, even8, 0x88);
+    v[c + 4] = _mm512_shuffle_f32x4(odd0, odd8, 0x88);
+    v[c + 8] = _mm512_shuffle_f32x4(even0, even8, 0xdd);
+    v[c + 12] = _mm512_shuffle_f32x4(odd0, odd8, 0xdd);
+#else
+    gw_vf low = _mm256_permute2f128_ps(v[c], v[c + 4], 0x20);
+    v[c + 4] = _mm256_permute2f128_ps(v[c], v[c + 4], 0x31);
+    v[c] = low;
+#endif
+  }
+#else
+  for (int i = 0; i < GW_VL; i++)
+    for (int j = 0; j < i; j++) {
+      float swap = v[i].at[j];
+      v[i].at[j] = v[j].at[i];
+      v[j].at[i] = swap;
+    }
+#endif
+}
+
 /* The first n lanes of a, the others of b. */
 static inline gw_vf gw_v_first_n(gw_vf a, gw_vf b, int64_t n) {
 #if defined(GW_ISA_AVX512)

@@ -1,0 +1,96 @@
+/* godwit train RECIPE: trains a run, or goes on with one. */
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "cli.h"
+#include "godwit/log.h"
+#include "godwit/train.h"
+
+static volatile sig_atomic_t stop;
+
+/* The first signal asks for a clean end; a second one ends the process at once. */
+static void on_signal(int number) {
+  stop = 1;
+  signal(number, SIG_DFL);
+}
+
+static void print_text(const GwTrainReport *report) {
+  if (report->was_finished) {
+    printf("%s is finished at step %lld: nothing to do (--steps N goes on)\n", report->run_dir,
+           (long long)report->step);
+    return;
+  }
+  printf("%s: %s at step %lld", report->run_dir, report->interrupted ? "stopped" : "done",
+         (long long)report->step);
+  if (!isnan(report->loss)) printf(", loss %.4f", report->loss);
+  if (report->has_validation)
+    printf(", validation loss %.4f, %.4f bits per byte", report->validation_loss,
+           report->bits_per_byte);
+  printf(", %.0f tokens/s, state 0x%016llx\n", report->tokens_per_second,
+         (unsigned long long)report->state_hash);
+  if (report->interrupted) printf("go on with the same command and --resume\n");
+}
+
+static int print_json(const GwTrainReport *report) {
+  char hash[19];
+  snprintf(hash, sizeof hash, "0x%016llx", (unsigned long long)report->state_hash);
+  json_t *loss = isnan(report->loss) ? json_null() : json_real(report->loss);
+  json_t *validation = report->has_validation ? json_real(report->validation_loss) : json_null();
+  json_t *bits = report->has_validation ? json_real(report->bits_per_byte) : json_null();
+  return gw_cli_print_json(
+      json_pack("{s:s, s:I, s:o, s:o, s:o, s:f, s:s, s:b, s:b}", "run", report->run_dir, "step",
+                (json_int_t)report->step, "loss", loss, "validation_loss", validation,
+                "bits_per_byte", bits, "tokens_per_second", report->tokens_per_second, "state_hash",
+                hash, "interrupted", report->interrupted, "was_finished", report->was_finished));
+}
+
+int gw_command_train(int argc, char **argv) {
+  GwTrainOptions train = {.steps = -1, .stop = &stop};
+  int32_t threads = 0;
+  bool json = false;
+  const GwOption options[] = {
+      {"data", "DIR", "prepared data, instead of the recipe's data.dir", GW_OPTION_TEXT,
+       &train.data_dir, 0, 0},
+      {"run", "DIR", "the run's folder (default runs/NAME)", GW_OPTION_TEXT, &train.run_dir, 0, 0},
+      {"resume", NULL, "go on from the newest good checkpoint", GW_OPTION_FLAG, &train.resume, 0,
+       0},
+      {"steps", "N", "stop after step N, before or beyond the recipe's end", GW_OPTION_I64,
+       &train.steps, 0, 1e15},
+      {"threads", "N", "threads; 0 takes all processors", GW_OPTION_I32, &threads, 0, 1024},
+      {"isa", "NAME", "generic, avx2 or avx512 (default the best; the bits are the same)",
+       GW_OPTION_TEXT, &train.isa, 0, 0},
+      {"backend", "cpu|reference", "fast kernels or their references (the bits are the same)",
+       GW_OPTION_CHOICE, &train.backend, 0, 0},
+      {"json", NULL, "print the result as one JSON object", GW_OPTION_FLAG, &json, 0, 0},
+  };
+  const GwCommand command = {
+      .name = "train",
+      .usage = "RECIPE [key=value ...] [options]",
+      .summary = "Trains a model as RECIPE says and keeps everything in the run's folder.",
+      .example = "godwit train recipes/shakespeare-cpu.yaml --data data/shakespeare "
+                 "train.steps=500",
+      .options = options,
+      .option_count = (int)(sizeof options / sizeof options[0]),
+      .positional_min = 1,
+      .positional_max = 1,
+      .takes_overrides = true,
+  };
+  GwArguments arguments;
+  int code = 0;
+  if (!gw_cli_parse(&command, argc, argv, &arguments, &code)) return code;
+  GwRecipe recipe;
+  GwStatus status = gw_recipe_load(arguments.positionals[0], arguments.overrides,
+                                   arguments.override_count, &recipe);
+  if (status != GW_OK) return gw_cli_failed(status);
+  train.recipe = &recipe;
+  train.threads = threads;
+  signal(SIGINT, on_signal);
+  signal(SIGTERM, on_signal);
+  GwTrainReport report;
+  status = gw_train(&train, &report);
+  if (status != GW_OK) return gw_cli_failed(status);
+  if (json) return print_json(&report);
+  print_text(&report);
+  return 0;
+}

@@ -1,0 +1,38 @@
+/* Training a run: what `godwit train` does. */
+#ifndef GODWIT_TRAIN_H
+#define GODWIT_TRAIN_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "godwit/recipe.h"
+#include "godwit/status.h"
+
+typedef struct {
+  const GwRecipe *recipe;
+  const char *data_dir; /* NULL: the recipe's */
+  const char *run_dir;  /* NULL: runs/NAME */
+  bool resume;          /* go on from the newest good checkpoint */
+  int64_t steps;        /* stop after this step; -1: the recipe's. May lie beyond its end. */
+  int threads;          /* 0: all */
+  const char *isa;      /* NULL: the best */
+  const char *backend;  /* NULL: cpu */
+  const volatile sig_atomic_t *stop; /* when it becomes non-zero: checkpoint and return; or NULL */
+} GwTrainOptions;
+
+typedef struct {
+  char run_dir[512];
+  int64_t step;
+  bool was_finished; /* resumed, and there was nothing left to do */
+  bool interrupted;
+  double loss; /* of the last step, nats per token; NaN when no step was made */
+  bool has_validation;
+  double validation_loss, bits_per_byte;
+  double tokens_per_second; /* of the steps made now, validation and checkpoints left out */
+  uint64_t state_hash;
+} GwTrainReport;
+
+GwStatus gw_train(const GwTrainOptions *options, GwTrainReport *out);
+
+#endif

@@ -1,0 +1,114 @@
+/* Text as bytes: validity and safe cuts.
+ *
+ * Why gw_text_segment_end may cut. Let byte p be a space or newline and byte p-1 a character that
+ * is not white space. GPT-2's pattern is
+ *   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+ *  - The piece that holds p-1 ends at p: no alternative that takes a character other than white
+ *    space takes white space behind it. So a piece begins at p, and as the pattern never looks
+ *    back, the text from p on gives the same pieces alone.
+ *  - The pieces before p stay the same without what follows: only (?!\S) looks past the end of its
+ *    own piece, by one character behind a run of white space, and such a run before p is followed
+ *    by a character at p-1 or before.
+ * Merges never leave a piece, so tokens of the parts are the tokens of the whole. A byte above
+ * 0x20 and below 0x80 ends a character that is no white space, and so does one of 0xb0 or more:
+ * the UTF-8 forms of all Unicode white space above ASCII end in a byte below 0xb0. Bytes that are
+ * not UTF-8 end where ASCII begins in any reading, so they too are the same cut or whole. */
+#include "data/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+GwStatus gw_text_reserve(GwText *text, size_t more) {
+  if (more <= text->capacity - text->size) return GW_OK;
+  size_t wanted = text->size + more, capacity = text->capacity + text->capacity / 2;
+  if (capacity < wanted) capacity = wanted;
+  char *data = realloc(text->data, capacity);
+  if (!data) return gw_fail(GW_MEMORY, "no memory for %zu bytes of text", capacity);
+  text->data = data;
+  text->capacity = capacity;
+  return GW_OK;
+}
+
+GwStatus gw_text_append(GwText *text, const void *data, size_t size) {
+  if (size == 0) return GW_OK;
+  GW_TRY(gw_text_reserve(text, size));
+  memcpy(text->data + text->size, data, size);
+  text->size += size;
+  return GW_OK;
+}
+
+void gw_text_deinit(GwText *text) {
+  free(text->data);
+  *text = (GwText){0};
+}
+
+static bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
+
+/* Bytes of the valid sequence at `at`, which has `left` > 0 bytes; 0 when there is none. */
+static size_t sequence_length(const uint8_t *at, size_t left) {
+  uint8_t lead = at[0];
+  if (lead < 0x80) return 1;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
+  size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  if (left < length) return 0;
+  for (size_t i = 1; i < length; i++)
+    if (!is_continuation(at[i])) return 0;
+  bool overlong = (lead == 0xe0 && at[1] < 0xa0) || (lead == 0xf0 && at[1] < 0x90);
+  bool surrogate = lead == 0xed && at[1] > 0x9f;
+  bool beyond = lead == 0xf4 && at[1] > 0x8f;
+  return overlong || surrogate || beyond ? 0 : length;
+}
+
+size_t gw_text_invalid_bytes(const void *text, size_t size) {
+  const uint8_t *bytes = text;
+  size_t invalid = 0, at = 0;
+  while (at < size) {
+    uint64_t eight;
+    if (size - at >= 8 && (memcpy(&eight, bytes + at, 8), (eight & 0x8080808080808080u) == 0)) {
+      at += 8;
+      continue;
+    }
+    size_t length = sequence_length(bytes + at, size - at);
+    invalid += length == 0;
+    at += length ? length : 1;
+  }
+  return invalid;
+}
+
+GwStatus gw_text_check(const char *name, const void *text, size_t size) {
+  if (size == 0) return GW_OK;
+  const uint8_t *nul = memchr(text, 0, size);
+  if (nul)
+    return gw_fail(GW_INVALID,
+                   "%s: not text (a NUL byte at %zu); convert it to UTF-8 text, or leave it out",
+                   name, (size_t)(nul - (const uint8_t *)text));
+  size_t invalid = gw_text_invalid_bytes(text, size);
+  if (invalid > size / 10)
+    return gw_fail(GW_INVALID,
+                   "%s: not text (%zu of %zu bytes are not UTF-8); convert it to UTF-8 text, "
+                   "or leave it out",
+                   name, invalid, size);
+  return GW_OK;
+}
+
+size_t gw_text_tail(const void *text, size_t size, double fraction) {
+  const uint8_t *bytes = text;
+  double exact = fraction * (double)size;
+  size_t tail = (size_t)exact;
+  tail += (double)tail < exact; /* rounded up */
+  size_t begin = tail < size ? size - tail : 0;
+  for (int i = 0; i < 3 && begin > 0 && begin < size && is_continuation(bytes[begin]); i++) begin--;
+  return begin;
+}
+
+size_t gw_text_segment_end(const void *text, size_t size, size_t begin, size_t target) {
+  const uint8_t *bytes = text;
+  if (target == 0) target = 1;
+  if (size - begin <= target) return size;
+  for (size_t at = begin + target; at < size; at++) {
+    uint8_t before = bytes[at - 1];
+    bool space = bytes[at] == ' ' || bytes[at] == '\n';
+    if (space && ((before > 0x20 && before < 0x80) || before >= 0xb0)) return at;
+  }
+  return size;
+}

@@ -1,0 +1,445 @@
+/* tokenizer.json, as Hugging Face's tokenizers library writes it for byte-level BPE:
+ *
+ *   model.vocab    token → id; a token is spelled in GPT-2's alphabet, which gives every byte one
+ *                  printable character: itself where it is one in Latin-1, else U+0100 and up
+ *   model.merges   "left right" or ["left", "right"], the lowest rank first
+ *   added_tokens   the special tokens, by name
+ *
+ * Reading refuses whatever would make that library encode text otherwise than we do. What doesn't
+ * matter to encoding (decoder, post-processor, truncation) is not looked at. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "data/tokenizer_table.h"
+
+#define SUPPORTED "godwit reads byte-level BPE with GPT-2's split pattern"
+enum { FILE_SIZE_MAX = 256 << 20, SHOWN_MAX = 40, ALPHABET_END = 256 + 68 };
+
+typedef struct {
+  uint16_t code[256];         /* byte → code point */
+  int16_t byte[ALPHABET_END]; /* code point → byte, -1 where it is none's */
+} Alphabet;
+
+static bool is_printable(int byte) {
+  return (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
+}
+
+static void alphabet_init(Alphabet *alphabet) {
+  for (int code = 0; code < ALPHABET_END; code++) alphabet->byte[code] = -1;
+  int next = 256;
+  for (int byte = 0; byte < 256; byte++) {
+    int code = is_printable(byte) ? byte : next++;
+    alphabet->code[byte] = (uint16_t)code;
+    alphabet->byte[code] = (int16_t)byte;
+  }
+}
+
+/* Writes a token in the alphabet, with a 0 at the end: needs 2 * size + 1 bytes. */
+static void spell(const Alphabet *alphabet, GwTokenText token, char *out) {
+  for (size_t i = 0; i < token.size; i++) {
+    unsigned code = alphabet->code[token.bytes[i]];
+    if (code >= 0x80) *out++ = (char)(0xc0 | code >> 6);
+    *out++ = (char)(code < 0x80 ? code : 0x80 | (code & 0x3f));
+  }
+  *out = 0;
+}
+
+/* The bytes that `text` (valid UTF-8) spells: false for a character outside the alphabet. Writes
+ * at most strlen(text) bytes. */
+static bool unspell(const Alphabet *alphabet, const char *text, uint8_t *bytes, size_t *size) {
+  size_t count = 0;
+  for (const uint8_t *p = (const uint8_t *)text; *p; p++) {
+    unsigned code = *p;
+    if (code >= 0x80) {
+      if (code >= 0xe0) return false;
+      code = (code & 0x1f) << 6 | (*++p & 0x3f);
+    }
+    if (code >= ALPHABET_END || alphabet->byte[code] < 0) return false;
+    bytes[count++] = (uint8_t)alphabet->byte[code];
+  }
+  *size = count;
+  return true;
+}
+
+/* Reading */
+
+typedef struct {
+  const char *name;
+  Alphabet alphabet;
+  GwArena arena;
+  json_t *vocab; /* with the special tokens */
+  GwTokenText *tokens;
+  bool *is_special; /* [vocab_size] */
+  GwTokenizer parts;
+} Reader;
+
+static GwStatus fail_memory(const char *name) {
+  return gw_fail(GW_MEMORY, "%s: no memory for the tokenizer", name);
+}
+
+typedef struct {
+  char text[SHOWN_MAX + 4];
+} Shown;
+
+/* A string of the file as a message may hold it: one line, not long. */
+static Shown shown(const char *text) {
+  Shown out;
+  size_t i = 0;
+  for (; text[i] && i < SHOWN_MAX; i++)
+    out.text[i] = (uint8_t)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+  while (text[i] && i > 0 && ((uint8_t)text[i] & 0xc0) == 0x80) i--; /* no half character */
+  memcpy(out.text + i, text[i] ? "..." : "", text[i] ? 4 : 1);
+  return out;
+}
+
+static bool is_absent(const json_t *value) { return !value || json_is_null(value); }
+
+static const char *type_of(const json_t *section) {
+  const char *type = json_string_value(json_object_get(section, "type"));
+  return type ? type : "no type";
+}
+
+static GwStatus check_splitting(const char *name, const json_t *root) {
+  const json_t *normalizer = json_object_get(root, "normalizer");
+  if (!is_absent(normalizer))
+    return gw_fail(GW_UNSUPPORTED, "%s: normalizer '%s': " SUPPORTED " and no normalizer", name,
+                   shown(type_of(normalizer)).text);
+  const json_t *splitter = json_object_get(root, "pre_tokenizer");
+  if (strcmp(type_of(splitter), "ByteLevel") != 0)
+    return gw_fail(GW_UNSUPPORTED, "%s: pre_tokenizer '%s': " SUPPORTED " (ByteLevel)", name,
+                   shown(type_of(splitter)).text);
+  if (!json_is_false(json_object_get(splitter, "add_prefix_space")))
+    return gw_fail(GW_UNSUPPORTED, "%s: pre_tokenizer.add_prefix_space must be false", name);
+  const json_t *use_regex = json_object_get(splitter, "use_regex");
+  if (use_regex && !json_is_true(use_regex))
+    return gw_fail(GW_UNSUPPORTED, "%s: pre_tokenizer.use_regex must be true", name);
+  return GW_OK;
+}
+
+static GwStatus check_model(const char *name, const json_t *model) {
+  static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+  if (strcmp(type_of(model), "BPE") != 0)
+    return gw_fail(GW_UNSUPPORTED, "%s: model.type '%s': " SUPPORTED " (BPE)", name,
+                   shown(type_of(model)).text);
+  for (size_t i = 0; i < GW_COUNT_OF(affixes); i++) {
+    const json_t *affix = json_object_get(model, affixes[i]);
+    if (!is_absent(affix) && json_string_length(affix) != 0)
+      return gw_fail(GW_UNSUPPORTED, "%s: model.%s must be empty: " SUPPORTED, name, affixes[i]);
+  }
+  const json_t *dropout = json_object_get(model, "dropout");
+  if (!is_absent(dropout) && json_number_value(dropout) != 0.0)
+    return gw_fail(GW_UNSUPPORTED, "%s: model.dropout must be null", name);
+  if (json_is_true(json_object_get(model, "ignore_merges")))
+    return gw_fail(GW_UNSUPPORTED, "%s: model.ignore_merges must be false: " SUPPORTED, name);
+  return GW_OK;
+}
+
+static GwStatus read_special(Reader *reader, json_t *entry, GwSpecialToken *out) {
+  int64_t id = 0;
+  GW_TRY(gw_json_i64(entry, reader->name, "id", &id));
+  GW_TRY(gw_json_string(entry, reader->name, "content", &out->name));
+  Shown name = shown(out->name);
+  if (!json_is_true(json_object_get(entry, "special")))
+    return gw_fail(GW_UNSUPPORTED,
+                   "%s: added token '%s' is not special, so it would be matched in text: " SUPPORTED
+                   " and special tokens",
+                   reader->name, name.text);
+  json_t *known = json_object_get(reader->vocab, out->name);
+  if (known && (!json_is_integer(known) || json_integer_value(known) != id))
+    return gw_fail(GW_CORRUPT, "%s: token '%s' has another id in model.vocab than in added_tokens",
+                   reader->name, name.text);
+  if (!known && json_object_set_new(reader->vocab, out->name, json_integer(id)) != 0)
+    return fail_memory(reader->name);
+  return GW_OK;
+}
+
+/* The names of the special tokens; those that model.vocab lacks are added to it. */
+static GwStatus read_specials(Reader *reader, json_t *root) {
+  json_t *added = NULL, *entry;
+  size_t index, count;
+  GW_TRY(gw_json_array(root, reader->name, "added_tokens", &added));
+  count = json_array_size(added);
+  if (count == 0 || count > INT32_MAX)
+    return gw_fail(GW_CORRUPT,
+                   "%s: added_tokens must hold a special token such as " GW_END_OF_TEXT_NAME
+                   ", to stand at the head of a document",
+                   reader->name);
+  GwSpecialToken *specials = GW_ARENA_ARRAY(&reader->arena, GwSpecialToken, count);
+  if (!specials) return fail_memory(reader->name);
+  json_array_foreach(added, index, entry) { GW_TRY(read_special(reader, entry, &specials[index])); }
+  reader->parts.specials = specials;
+  reader->parts.special_count = (int32_t)count;
+  return GW_OK;
+}
+
+static GwStatus read_id(const Reader *reader, const char *text, const json_t *value, int32_t *out) {
+  json_int_t id = json_integer_value(value);
+  if (!json_is_integer(value) || id < 0 || id >= reader->parts.vocab_size)
+    return gw_fail(
+        GW_CORRUPT,
+        "%s: the id of token '%s' must be a whole number from 0 to %d: ids have no holes",
+        reader->name, shown(text).text, reader->parts.vocab_size - 1);
+  *out = (int32_t)id;
+  return GW_OK;
+}
+
+/* The ids of the special tokens, and which of them is end-of-text. */
+static GwStatus mark_specials(Reader *reader) {
+  GwTokenizer *parts = &reader->parts;
+  bool found = false;
+  for (int32_t i = 0; i < parts->special_count; i++) {
+    GwSpecialToken *special = &parts->specials[i];
+    const json_t *value = json_object_get(reader->vocab, special->name);
+    GW_TRY(read_id(reader, special->name, value, &special->id));
+    if (reader->is_special[special->id])
+      return gw_fail(GW_CORRUPT, "%s: added_tokens has the id %d twice", reader->name, special->id);
+    reader->is_special[special->id] = true;
+    if (!found) parts->end_of_text = special->id;
+    if (strcmp(special->name, GW_END_OF_TEXT_NAME) == 0) found = true;
+  }
+  return GW_OK;
+}
+
+static GwStatus place_token(Reader *reader, const char *text, const json_t *value) {
+  int32_t id = 0;
+  GW_TRY(read_id(reader, text, value, &id));
+  GwTokenText *token = &reader->tokens[id];
+  if (token->bytes)
+    return gw_fail(GW_CORRUPT, "%s: token '%s' has id %d, which another token has too",
+                   reader->name, shown(text).text, id);
+  uint8_t *bytes = gw_arena_alloc(&reader->arena, strlen(text));
+  if (!bytes) return fail_memory(reader->name);
+  token->bytes = bytes;
+  if (reader->is_special[id]) return GW_OK;
+  if (!unspell(&reader->alphabet, text, bytes, &token->size) || token->size == 0)
+    return gw_fail(GW_CORRUPT, "%s: token '%s' is not spelled in GPT-2's byte alphabet",
+                   reader->name, shown(text).text);
+  return GW_OK;
+}
+
+static GwStatus check_bytes(const Reader *reader) {
+  bool present[256] = {false};
+  for (int32_t id = 0; id < reader->parts.vocab_size; id++)
+    if (reader->tokens[id].size == 1) present[reader->tokens[id].bytes[0]] = true;
+  for (int byte = 0; byte < 256; byte++)
+    if (!present[byte])
+      return gw_fail(GW_CORRUPT, "%s: model.vocab has no token for the byte 0x%02x", reader->name,
+                     (unsigned)byte);
+  return GW_OK;
+}
+
+/* As many tokens as ids, each placed once: so no id is left without a token. */
+static GwStatus read_vocab(Reader *reader) {
+  size_t count = json_object_size(reader->vocab);
+  if (count > INT32_MAX) return gw_fail(GW_CORRUPT, "%s: %zu tokens", reader->name, count);
+  reader->parts.vocab_size = (int32_t)count;
+  reader->tokens = reader->parts.tokens = GW_ARENA_ARRAY(&reader->arena, GwTokenText, count);
+  reader->is_special = GW_ARENA_ARRAY(&reader->arena, bool, count);
+  if (!reader->tokens || !reader->is_special) return fail_memory(reader->name);
+  GW_TRY(mark_specials(reader));
+  const char *text;
+  json_t *value;
+  json_object_foreach(reader->vocab, text, value) { GW_TRY(place_token(reader, text, value)); }
+  return check_bytes(reader);
+}
+
+/* The id of an ordinary token, -1 where there is none. */
+static int32_t find_token(const Reader *reader, const char *text) {
+  const json_t *value = json_object_get(reader->vocab, text);
+  if (!value) return -1;
+  int32_t id = (int32_t)json_integer_value(value);
+  return reader->is_special[id] ? -1 : id;
+}
+
+/* The two halves of a merge, and both together, as strings in the arena. */
+static GwStatus split_merge(Reader *reader, size_t rank, const json_t *entry, char **left,
+                            char **right, char **whole) {
+  const char *first = json_string_value(json_array_get(entry, 0));
+  const char *second = json_string_value(json_array_get(entry, 1));
+  size_t first_size = 0;
+  if (json_is_string(entry)) {
+    first = json_string_value(entry);
+    first_size = strcspn(first, " ");
+    second = first[first_size] ? first + first_size + 1 : NULL;
+  } else if (first) {
+    first_size = strlen(first);
+  }
+  if (!first || !second || (json_is_array(entry) && json_array_size(entry) != 2))
+    return gw_fail(GW_CORRUPT, "%s: model.merges[%zu] must be two tokens with a space between",
+                   reader->name, rank);
+  *left = gw_arena_format(&reader->arena, "%.*s", (int)first_size, first);
+  *right = gw_arena_string(&reader->arena, second);
+  *whole = gw_arena_format(&reader->arena, "%.*s%s", (int)first_size, first, second);
+  return *left && *right && *whole ? GW_OK : fail_memory(reader->name);
+}
+
+static GwStatus read_merge(Reader *reader, size_t rank, const json_t *entry, GwMerge *out) {
+  char *names[3] = {NULL};
+  int32_t ids[3];
+  GW_TRY(split_merge(reader, rank, entry, &names[0], &names[1], &names[2]));
+  for (int i = 0; i < 3; i++) {
+    ids[i] = find_token(reader, names[i]);
+    if (ids[i] < 0)
+      return gw_fail(GW_CORRUPT,
+                     "%s: model.merges[%zu] needs token '%s', which is not in the "
+                     "vocabulary",
+                     reader->name, rank, shown(names[i]).text);
+  }
+  *out = (GwMerge){ids[0], ids[1], ids[2]};
+  return GW_OK;
+}
+
+static int compare_pairs(const void *a, const void *b) {
+  const GwMerge *x = a, *y = b;
+  if (x->left != y->left) return x->left < y->left ? -1 : 1;
+  return (x->right > y->right) - (x->right < y->right);
+}
+
+static GwStatus check_pairs_distinct(Reader *reader) {
+  size_t count = (size_t)reader->parts.merge_count;
+  GwMerge *sorted = GW_ARENA_ARRAY(&reader->arena, GwMerge, count);
+  if (!sorted) return fail_memory(reader->name);
+  memcpy(sorted, reader->parts.merges, sizeof(GwMerge) * count);
+  qsort(sorted, count, sizeof(GwMerge), compare_pairs);
+  for (size_t i = 1; i < count; i++)
+    if (compare_pairs(&sorted[i - 1], &sorted[i]) == 0)
+      return gw_fail(GW_CORRUPT, "%s: model.merges has the pair of tokens %d and %d twice",
+                     reader->name, sorted[i].left, sorted[i].right);
+  return GW_OK;
+}
+
+static GwStatus read_merges(Reader *reader, const json_t *model) {
+  json_t *merges = NULL, *entry;
+  size_t rank;
+  GW_TRY(gw_json_array(model, reader->name, "merges", &merges));
+  size_t count = json_array_size(merges);
+  if (count >= GW_NO_RANK) return gw_fail(GW_CORRUPT, "%s: %zu merges", reader->name, count);
+  reader->parts.merge_count = (int32_t)count;
+  reader->parts.merges = GW_ARENA_ARRAY(&reader->arena, GwMerge, count);
+  if (!reader->parts.merges) return fail_memory(reader->name);
+  json_array_foreach(merges, rank, entry) {
+    GW_TRY(read_merge(reader, rank, entry, &reader->parts.merges[rank]));
+  }
+  return check_pairs_distinct(reader);
+}
+
+static GwStatus read_all(Reader *reader, json_t *root, GwTokenizer **out) {
+  json_t *model = NULL;
+  GW_TRY(gw_json_object(root, reader->name, "model", &model));
+  GW_TRY(check_model(reader->name, model));
+  GW_TRY(check_splitting(reader->name, root));
+  GW_TRY(gw_json_object(model, reader->name, "vocab", &reader->vocab));
+  GW_TRY(read_specials(reader, root));
+  GW_TRY(read_vocab(reader));
+  GW_TRY(read_merges(reader, model));
+  return gw__tokenizer_create(&reader->parts, out);
+}
+
+GwStatus gw_tokenizer_parse(const char *name, const char *json, size_t size, GwTokenizer **out) {
+  json_t *root = NULL;
+  GW_TRY(gw_json_parse(name, json, size, &root));
+  Reader reader = {.name = name};
+  alphabet_init(&reader.alphabet);
+  gw_arena_init(&reader.arena);
+  GwStatus status = read_all(&reader, root, out);
+  gw_arena_deinit(&reader.arena);
+  json_decref(root);
+  return status;
+}
+
+GwStatus gw_tokenizer_open(GwFs *fs, const char *path, GwTokenizer **out) {
+  char *data = NULL;
+  size_t size = 0;
+  GW_TRY(gw_fs_read_all(fs, path, FILE_SIZE_MAX, &data, &size));
+  GwStatus status = gw_tokenizer_parse(path, data, size, out);
+  free(data);
+  return status;
+}
+
+/* Writing. json_pack returns NULL when memory is exhausted, and takes over what it is given. */
+
+/* How every token is spelled: its name for a special one, else its bytes in the alphabet. NULL when
+ * memory is exhausted. */
+static char **spell_tokens(const GwTokenizer *tokenizer, GwArena *arena) {
+  Alphabet alphabet;
+  alphabet_init(&alphabet);
+  char **names = GW_ARENA_ARRAY(arena, char *, tokenizer->vocab_size);
+  if (!names) return NULL;
+  for (int32_t id = 0; id < tokenizer->vocab_size; id++) {
+    names[id] = gw_arena_alloc(arena, 2 * tokenizer->tokens[id].size + 1);
+    if (!names[id]) return NULL;
+    spell(&alphabet, tokenizer->tokens[id], names[id]);
+  }
+  for (int32_t i = 0; i < tokenizer->special_count; i++) {
+    names[tokenizer->specials[i].id] = gw_arena_string(arena, tokenizer->specials[i].name);
+    if (!names[tokenizer->specials[i].id]) return NULL;
+  }
+  return names;
+}
+
+static json_t *make_vocab(const GwTokenizer *tokenizer, char **names) {
+  json_t *vocab = json_object();
+  for (int32_t id = 0; vocab && id < tokenizer->vocab_size; id++) {
+    if (json_object_set_new(vocab, names[id], json_integer(id)) == 0) continue;
+    json_decref(vocab);
+    vocab = NULL;
+  }
+  return vocab;
+}
+
+static json_t *make_merges(const GwTokenizer *tokenizer, char **names) {
+  json_t *merges = json_array();
+  for (int32_t rank = 0; merges && rank < tokenizer->merge_count; rank++) {
+    const GwMerge *merge = &tokenizer->merges[rank];
+    json_t *text = json_sprintf("%s %s", names[merge->left], names[merge->right]);
+    if (json_array_append_new(merges, text) == 0) continue;
+    json_decref(merges);
+    merges = NULL;
+  }
+  return merges;
+}
+
+static json_t *make_specials(const GwTokenizer *tokenizer) {
+  json_t *specials = json_array();
+  for (int32_t i = 0; specials && i < tokenizer->special_count; i++) {
+    json_t *entry =
+        json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id", tokenizer->specials[i].id, "content",
+                  tokenizer->specials[i].name, "single_word", 0, "lstrip", 0, "rstrip", 0,
+                  "normalized", 0, "special", 1);
+    if (json_array_append_new(specials, entry) == 0) continue;
+    json_decref(specials);
+    specials = NULL;
+  }
+  return specials;
+}
+
+static json_t *make_byte_level(void) {
+  return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0,
+                   "trim_offsets", 1, "use_regex", 1);
+}
+
+static json_t *make_file(const GwTokenizer *tokenizer, char **names) {
+  json_t *model =
+      json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout",
+                "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0,
+                "byte_fallback", 0, "ignore_merges", 0, "vocab", make_vocab(tokenizer, names),
+                "merges", make_merges(tokenizer, names));
+  return json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation",
+                   "padding", "added_tokens", make_specials(tokenizer), "normalizer",
+                   "pre_tokenizer", make_byte_level(), "post_processor", "decoder",
+                   make_byte_level(), "model", model);
+}
+
+GwStatus gw_tokenizer_save(GwFs *fs, const GwTokenizer *tokenizer, const char *path) {
+  GwArena arena;
+  gw_arena_init(&arena);
+  char **names = spell_tokens(tokenizer, &arena);
+  json_t *file = names ? make_file(tokenizer, names) : NULL;
+  char *text = file ? gw_json_text(file) : NULL;
+  GwStatus status = text ? gw_fs_write_atomic(fs, path, text, strlen(text)) : fail_memory(path);
+  free(text);
+  json_decref(file);
+  gw_arena_deinit(&arena);
+  return status;
+}

@@ -1,0 +1,123 @@
+/* All pointers and shapes are resolved at creation; a run only walks the calls. Nothing is
+ * allocated in a run. */
+#include "exec/runner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/check.h"
+#include "pass/memory_plan.h"
+
+struct GwRunner {
+  GwProgram *program;
+  const GwBackend *backend;
+  GwPool *pool;
+  char *base[GW_CLASS_COUNT];
+  bool owned[GW_CLASS_COUNT];
+  char *scratch;
+  GwCall *calls;
+  const GwObserver *observer;
+};
+
+void *gw_runner_value(const GwRunner *runner, GwValueId id) {
+  const GwValue *value = &runner->program->values[id];
+  return runner->base[value->class] + value->offset;
+}
+
+static GwStatus bind_call(GwRunner *runner, int32_t i) {
+  const GwOp *op = &runner->program->ops[i];
+  GwCall *call = &runner->calls[i];
+  GW_TRY(gw_op_shapes(runner->program, op, false, &call->shapes));
+  for (int k = 0; k < GW_IN_MAX; k++)
+    if (op->in[k]) call->in[k] = gw_runner_value(runner, op->in[k]);
+  for (int k = 0; k < GW_OUT_MAX; k++)
+    if (op->out[k]) call->out[k] = gw_runner_value(runner, op->out[k]);
+  call->pool = runner->pool;
+  call->scratch = runner->scratch;
+  call->scratch_bytes = (size_t)runner->program->scratch_bytes;
+  return GW_OK;
+}
+
+GwStatus gw_runner_create(GwProgram *program, const GwBackend *backend, GwPool *pool,
+                          void *const base[GW_CLASS_COUNT], GwRunner **out) {
+  if (!program->planned) GW_TRY(gw_plan_memory(program));
+  GW_TRY(gw_program_verify(program));
+  GwRunner *runner = calloc(1, sizeof *runner);
+  if (!runner) return gw_fail(GW_MEMORY, "no memory to run program '%s'", program->name);
+  runner->program = program;
+  runner->backend = backend;
+  runner->pool = pool;
+  GwStatus status = GW_OK;
+  for (int class = 0; class < GW_CLASS_COUNT; class ++) {
+    size_t size = (size_t)program->class_bytes[class];
+    runner->base[class] = base[class];
+    if (base[class]) continue;
+    runner->base[class] = gw_buffer_create(size);
+    runner->owned[class] = true;
+    if (!runner->base[class]) {
+      status =
+          gw_fail(GW_MEMORY, "no memory for program '%s': its %s buffer needs %zu MiB",
+                  program->name, class == GW_CLASS_ACTIVATION ? "activation" : "data", size >> 20);
+      goto failed;
+    }
+  }
+  size_t threads = (size_t)gw_pool_threads(pool);
+  runner->scratch = gw_buffer_create(threads * (size_t)program->scratch_bytes);
+  runner->calls = calloc((size_t)program->op_count + 1, sizeof *runner->calls);
+  if (!runner->scratch || !runner->calls) {
+    status = gw_fail(GW_MEMORY, "no memory to run program '%s'", program->name);
+    goto failed;
+  }
+  for (int32_t i = 0; i < program->op_count; i++) GW_TRY_GOTO(status, bind_call(runner, i), failed);
+  *out = runner;
+  return GW_OK;
+failed:
+  gw_runner_destroy(runner);
+  return status;
+}
+
+void gw_runner_destroy(GwRunner *runner) {
+  if (!runner) return;
+  for (int class = 0; class < GW_CLASS_COUNT; class ++)
+    if (runner->owned[class]) gw_buffer_destroy(runner->base[class]);
+  gw_buffer_destroy(runner->scratch);
+  free(runner->calls);
+  free(runner);
+}
+
+void gw_runner_observe(GwRunner *runner, const GwObserver *observer) {
+  runner->observer = observer;
+}
+
+GwStatus gw_runner_run(GwRunner *runner, GwLaneKey key) {
+  const GwObserver *observer = runner->observer;
+  for (int32_t i = 0; i < runner->program->op_count; i++) {
+    GwOpcode code = runner->program->ops[i].code;
+    GwCall *call = &runner->calls[i];
+    call->key = key;
+    if (observer && observer->before)
+      GW_TRY(observer->before(observer->self, i, gw_op_def(code), call));
+    runner->backend->run(runner->backend, code, call);
+    if (observer && observer->after)
+      GW_TRY(observer->after(observer->self, i, gw_op_def(code), call));
+  }
+  return GW_OK;
+}
+
+static _Thread_local GwCheck *open_check; /* between before and after of one op */
+
+static GwStatus check_before(void *self, int32_t op, const GwOpDef *def, GwCall *call) {
+  (void)self, (void)op;
+  return gw_check_begin(def, call, &open_check);
+}
+
+static GwStatus check_after(void *self, int32_t op, const GwOpDef *def, GwCall *call) {
+  (void)self, (void)op, (void)def, (void)call;
+  GwCheck *check = open_check;
+  open_check = NULL;
+  return gw_check_end(check);
+}
+
+GwObserver gw_observer_check(void) {
+  return (GwObserver){.before = check_before, .after = check_after};
+}

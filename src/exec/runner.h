@@ -1,0 +1,32 @@
+/* The runner: a planned program bound to memory and a backend, ready to be executed many times. */
+#ifndef GW_RUNNER_H
+#define GW_RUNNER_H
+
+#include "exec/backend.h"
+
+/* Watches every op of a run: the tests' fault injector and the auditor are observers. */
+typedef struct GwObserver {
+  void *self;
+  GwStatus (*before)(void *self, int32_t op, const GwOpDef *def, GwCall *call); /* may be NULL */
+  GwStatus (*after)(void *self, int32_t op, const GwOpDef *def, GwCall *call);  /* may be NULL */
+} GwObserver;
+
+typedef struct GwRunner GwRunner;
+
+/* Plans `program` unless it is planned (and borrows it). `base` gives the buffer of each class
+ * (borrowed, 128-byte aligned, class_bytes long); where it is NULL the runner makes its own. */
+GwStatus gw_runner_create(GwProgram *program, const GwBackend *backend, GwPool *pool,
+                          void *const base[GW_CLASS_COUNT], GwRunner **out);
+void gw_runner_destroy(GwRunner *runner);
+
+/* Where a value lives. */
+void *gw_runner_value(const GwRunner *runner, GwValueId id);
+void gw_runner_observe(GwRunner *runner, const GwObserver *observer); /* NULL: nobody */
+
+/* Executes every op once. Fails only through the observer. */
+GwStatus gw_runner_run(GwRunner *runner, GwLaneKey key);
+
+/* An observer that checks every op against its reference (exec/check.h). */
+GwObserver gw_observer_check(void);
+
+#endif

@@ -1,0 +1,29 @@
+/* The decoder: logits of the next token, token after token, with a key/value cache.
+ *
+ * Its state is the sequence of tokens pushed so far. While they fit into the context T, the model
+ * sees all of them; beyond that it sees a window of at most T that moves on by T - T/2 whenever it
+ * is full, so that T/2 tokens are kept and read anew, positions counted from the window's start.
+ * Which window it is depends on the number of tokens only: pushing them one by one or many at a
+ * time gives the same bits, and these are the bits of an uncached pass over the window. */
+#ifndef GW_DECODER_H
+#define GW_DECODER_H
+
+#include "exec/backend.h"
+#include "godwit/recipe.h"
+
+typedef struct GwDecoder GwDecoder;
+
+/* `params`: the parameter buffer of `model` (borrowed). `chunk`: tokens of a prompt that are read
+ * at once, 1..T. */
+GwStatus gw_decoder_create(const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
+                           void *params, int64_t chunk, GwDecoder **out);
+void gw_decoder_destroy(GwDecoder *decoder);
+
+/* Appends count >= 1 tokens. *logits: [V] f32 of what follows the last one, until the next push. */
+GwStatus gw_decoder_push(GwDecoder *decoder, const int32_t *tokens, int64_t count,
+                         const float **logits);
+
+/* Where the window of a sequence of `count` tokens starts, for the context T. */
+int64_t gw_decoder_window(int64_t count, int64_t context);
+
+#endif

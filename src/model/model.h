@@ -1,0 +1,96 @@
+/* A recipe's model section → programs. Each family is one file that reads like its paper (llama.c,
+ * gpt2.c); this is what they share and what drivers call.
+ *
+ * Parameter names follow Hugging Face. All programs of a model declare the same parameters in the
+ * same order, so they can share one parameter buffer. */
+#ifndef GW_MODEL_H
+#define GW_MODEL_H
+
+#include "godwit/recipe.h"
+#include "program/op.h"
+
+/* How a parameter starts. */
+typedef enum {
+  GW_INIT_NORMAL,   /* normal, standard deviation init_std */
+  GW_INIT_RESIDUAL, /* the same over sqrt(2 layers): projections that write to the residual stream
+                     */
+  GW_INIT_ONE,
+  GW_INIT_ZERO
+} GwInit;
+
+typedef struct {
+  char name[GW_NAME_MAX];
+  GwType type;
+  int64_t offset; /* bytes, in the parameter buffer */
+  GwInit init;
+  bool embedding; /* a token or position table */
+} GwParam;
+
+typedef struct {
+  GwParam *params;
+  int count, capacity;
+  int64_t bytes;    /* of the parameter buffer */
+  int64_t elements; /* without padding */
+} GwParamList;
+
+/* The parameters of a model; vocab_size must be set. */
+GwStatus gw_model_params(const GwModelRecipe *model, GwParamList *out);
+void gw_param_list_deinit(GwParamList *list);
+
+/* Fills the parameter buffer: every element is a function of (seed, parameter name, element). */
+void gw_model_init(const GwModelRecipe *model, const GwParamList *list, uint64_t seed, GwPool *pool,
+                   void *buffer);
+
+/* One lane's forward and backward pass: B sequences of T tokens.
+ * accum, in this order: tally, every parameter's sum, signature, guard. */
+typedef struct {
+  GwProgram program;
+  GwValueId tokens, targets, positions; /* i32 [B·T] */
+  GwValueId tally, signature, guard;
+} GwLaneProgram;
+/* `limit`: see GwAutodiffOptions. */
+GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double limit,
+                               GwLaneProgram *out);
+
+/* The forward pass and its losses only; no dropout, no z-loss; the same fields without sums. */
+GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out);
+
+/* `rows` tokens of one sequence, whose earlier keys and values stand in caches of T rows (class
+ * state): logits for each row. Row for row the bits of the uncached pass. */
+typedef struct {
+  GwProgram program;
+  GwValueId tokens, positions; /* i32 [rows] */
+  GwValueId base;              /* i32 [1]: cache row of the first token */
+  GwValueId logits;            /* f32 [rows, V] */
+} GwDecodeProgram;
+GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDecodeProgram *out);
+
+/* ---- shared by the families ---- */
+
+typedef struct {
+  GwProgram *p;
+  const GwModelRecipe *model;
+  GwParamList *list; /* collects the parameters */
+  GwValueId tokens, positions;
+  GwValueId base;   /* 0: a whole-sequence pass; else the cached pass */
+  int64_t context;  /* T */
+  double dropout;   /* 0 outside training */
+  int dropout_site; /* the next one */
+} GwModelBuilder;
+
+typedef struct {
+  GwValueId x;    /* [N,C], after the last norm */
+  GwValueId head; /* [V,C] */
+} GwHidden;
+
+GwHidden gw__llama(GwModelBuilder *b);
+GwHidden gw__gpt2(GwModelBuilder *b);
+
+/* Declares a parameter: [columns] when rows is 0, else [rows, columns]. */
+GwValueId gw__param(GwModelBuilder *b, GwInit init, int64_t rows, int64_t columns,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Causal attention over the sequence, or against the layer's caches. */
+GwValueId gw__attention(GwModelBuilder *b, int layer, GwValueId q, GwValueId k, GwValueId v);
+GwValueId gw__dropout(GwModelBuilder *b, GwValueId x);
+
+#endif

@@ -1,0 +1,146 @@
+/* Opening, checking and creating a run's folder. The manifest is written last: a folder without one
+ * was never started and may be started over. */
+#include "train/run_folder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "godwit/log.h"
+#include "os/clock.h"
+
+static GwStatus write_manifest(GwRunFolder *folder, const GwRecipe *recipe,
+                               const GwCorpus *corpus) {
+  char time[24], path[GW_PATH_MAX];
+  gw_clock_utc(time);
+  GW_TRY(gw_fs_path(path, "%s/manifest.json", folder->path));
+  json_t *manifest =
+      json_pack("{s:s, s:i, s:s, s:s, s:o, s:s, s:i, s:s, s:o}", "format", "godwit-run", "version",
+                1, "godwit", GODWIT_VERSION, "created", time, "recipe_identity",
+                gw_json_from_hash(gw_recipe_identity(recipe)), "dtype", "f32", "lanes",
+                (int)recipe->train.lanes, "data", gw_corpus_dir(corpus), "data_hash",
+                gw_json_from_hash(gw_corpus_hash(corpus)));
+  char *text = manifest ? gw_json_text(manifest) : NULL;
+  json_decref(manifest);
+  if (!text) return gw_fail(GW_MEMORY, "no memory for %s", path);
+  GwStatus status = gw_fs_write_atomic(folder->fs, path, text, strlen(text));
+  free(text);
+  return status;
+}
+
+static GwStatus create(GwRunFolder *folder, const GwRecipe *recipe, const GwCorpus *corpus) {
+  char path[GW_PATH_MAX], *text = NULL;
+  GW_TRY(gw_fs_path(path, "%s/recipe.yaml", folder->path));
+  GW_TRY(gw_recipe_write(recipe, &text));
+  GwStatus status = gw_fs_write_atomic(folder->fs, path, text, strlen(text));
+  free(text);
+  GW_TRY(status);
+  GW_TRY(gw_fs_path(path, "%s/tokenizer.json", folder->path));
+  GW_TRY(gw_tokenizer_save(folder->fs, gw_corpus_tokenizer(corpus), path));
+  return write_manifest(folder, recipe, corpus);
+}
+
+static GwStatus check_manifest(const GwRunFolder *folder, const char *path, json_t *manifest,
+                               const GwRecipe *recipe, const GwCorpus *corpus) {
+  uint64_t identity = 0, data = 0;
+  GW_TRY(gw_json_hash(manifest, path, "recipe_identity", &identity));
+  GW_TRY(gw_json_hash(manifest, path, "data_hash", &data));
+  if (identity != gw_recipe_identity(recipe))
+    return gw_fail(
+        GW_MISMATCH,
+        "%s was started with another recipe (see its recipe.yaml); use that one, or give "
+        "another --run",
+        folder->path);
+  if (data != gw_corpus_hash(corpus))
+    return gw_fail(GW_MISMATCH,
+                   "%s was started with other data than %s; give the same --data, or another --run",
+                   folder->path, gw_corpus_dir(corpus));
+  return GW_OK;
+}
+
+/* The schedule is a function of the recipe's steps, so these must not change under a run. */
+static GwStatus check_steps(const GwRunFolder *folder, const GwRecipe *recipe) {
+  char path[GW_PATH_MAX];
+  GwRecipe started;
+  GW_TRY(gw_fs_path(path, "%s/recipe.yaml", folder->path));
+  GW_TRY(gw_recipe_load(path, NULL, 0, &started));
+  if (started.train.steps != recipe->train.steps)
+    return gw_fail(
+        GW_MISMATCH,
+        "%s was started with train.steps=%lld; keep that and use --steps to stop earlier "
+        "or go on longer",
+        folder->path, (long long)started.train.steps);
+  return GW_OK;
+}
+
+static GwStatus check(GwRunFolder *folder, const char *path, const GwRecipe *recipe,
+                      const GwCorpus *corpus) {
+  char *text = NULL;
+  size_t size = 0;
+  json_t *manifest = NULL;
+  GW_TRY(gw_fs_read_all(folder->fs, path, 1 << 20, &text, &size));
+  GwStatus status = gw_json_parse(path, text, size, &manifest);
+  free(text);
+  GW_TRY(status);
+  status = check_manifest(folder, path, manifest, recipe, corpus);
+  json_decref(manifest);
+  GW_TRY(status);
+  return check_steps(folder, recipe);
+}
+
+static GwStatus open_files(GwRunFolder *folder, int32_t lanes) {
+  char path[GW_PATH_MAX];
+  GW_TRY(gw_fs_path(folder->checkpoints, "%s/checkpoints", folder->path));
+  GW_TRY(gw_fs_path(path, "%s/journal.jsonl", folder->path));
+  GW_TRY(gw_jsonl_open(folder->fs, path, &folder->journal));
+  GW_TRY(gw_fs_path(path, "%s/metrics.jsonl", folder->path));
+  GW_TRY(gw_jsonl_open(folder->fs, path, &folder->metrics));
+  GW_TRY(gw_fs_path(path, "%s/ledger.bin", folder->path));
+  return gw_ledger_open(folder->fs, path, lanes, &folder->ledger);
+}
+
+GwStatus gw_run_folder_open(GwFs *fs, const char *path, const GwRecipe *recipe,
+                            const GwCorpus *corpus, bool resume, GwRunFolder *out) {
+  GwRunFolder folder = {.fs = fs, .lock = {-1}};
+  char manifest[GW_PATH_MAX], lock[GW_PATH_MAX];
+  if (strlen(path) >= sizeof folder.path)
+    return gw_fail(GW_INVALID, "the run folder's path is too long");
+  strcpy(folder.path, path);
+  GW_TRY(gw_fs_path(manifest, "%s/manifest.json", path));
+  GW_TRY(gw_fs_path(lock, "%s/lock", path));
+  bool there = fs->exists(fs, manifest);
+  if (there && !resume)
+    return gw_fail(GW_EXISTS,
+                   "%s holds a run already; give --resume to go on with it, or another --run",
+                   path);
+  if (!there && resume) gw_log(GW_LOG_INFO, "%s holds no run to resume: starting one", path);
+  GwStatus status = gw_fs_make_dirs(fs, path);
+  if (status == GW_OK) status = gw_lock_open(lock, &folder.lock);
+  if (status == GW_OK)
+    status = there ? check(&folder, manifest, recipe, corpus) : create(&folder, recipe, corpus);
+  if (status == GW_OK) status = open_files(&folder, recipe->train.lanes);
+  if (status != GW_OK) {
+    gw_run_folder_close(&folder);
+    return status;
+  }
+  *out = folder;
+  return GW_OK;
+}
+
+void gw_run_folder_close(GwRunFolder *folder) {
+  if (!folder->fs) return;
+  gw_ledger_close(folder->ledger);
+  gw_jsonl_close(&folder->metrics);
+  gw_jsonl_close(&folder->journal);
+  gw_lock_close(&folder->lock);
+  *folder = (GwRunFolder){.lock = {-1}};
+}
+
+void gw_run_folder_journal(GwRunFolder *folder, const char *event, int64_t step, json_t *details) {
+  char time[24];
+  gw_clock_utc(time);
+  json_t *line =
+      json_pack("{s:s, s:s, s:I}", "time", time, "event", event, "step", (json_int_t)step);
+  if (line && details) json_object_update(line, details);
+  json_decref(details);
+  gw_jsonl_add(&folder->journal, line);
+}

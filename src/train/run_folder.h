@@ -1,0 +1,37 @@
+/* A run on disk: recipe, manifest, journal, metrics, ledger, checkpoints, lock.
+ *
+ *   RUN/recipe.yaml     the resolved recipe, never changed
+ *       manifest.json   what the run's numbers depend on: identity of the recipe, hash of the data
+ *       tokenizer.json  a copy of the data's
+ *       journal.jsonl metrics.jsonl ledger.bin checkpoints/ lock */
+#ifndef GW_RUN_FOLDER_H
+#define GW_RUN_FOLDER_H
+
+#include "data/corpus.h"
+#include "godwit/recipe.h"
+#include "state/checkpoint.h"
+#include "train/jsonl.h"
+#include "train/ledger.h"
+
+typedef struct {
+  GwFs *fs;
+  char path[GW_PATH_MAX / 2];
+  char checkpoints[GW_PATH_MAX];
+  GwLock lock;
+  GwJsonl journal, metrics;
+  GwLedger *ledger;
+} GwRunFolder;
+
+/* Makes a new run, or opens the one that is there when `resume` (where there is none, resuming is
+ * starting: a job script need not know). GW_EXISTS when a run is there and resume is false; GW_BUSY
+ * when another process has it; GW_MISMATCH when recipe or data are not those it was started with.
+ */
+GwStatus gw_run_folder_open(GwFs *fs, const char *path, const GwRecipe *recipe,
+                            const GwCorpus *corpus, bool resume, GwRunFolder *out);
+void gw_run_folder_close(GwRunFolder *folder); /* a zeroed one is fine */
+
+/* Adds a line to the journal: time, event, step, and the members of `details` (released; may be
+ * NULL). */
+void gw_run_folder_journal(GwRunFolder *folder, const char *event, int64_t step, json_t *details);
+
+#endif

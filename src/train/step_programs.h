@@ -1,0 +1,25 @@
+/* The programs of a step's second half, on the exact totals of all lanes:
+ *   total   signs the totals (to be compared with the lanes' signatures) and sums their squares
+ *   update  clips by the global norm and applies AdamW, parameter by parameter
+ * They share the buffers of the lane program: params; accum (tally, sums, signature, guard, then
+ * what `total` adds); state (first moments, then second). */
+#ifndef GW_STEP_PROGRAMS_H
+#define GW_STEP_PROGRAMS_H
+
+#include "model/model.h"
+
+typedef struct {
+  GwProgram total, update;
+  GwValueId total_hyper, update_hyper; /* f64 [8], see op/optimizer.c */
+  GwValueId total_signature;           /* in `total`: u64 [1] */
+  GwValueId norm_and_scale;            /* in `update`: f64 [2] */
+} GwStepPrograms;
+
+GwStatus gw_step_programs_create(const GwRecipe *recipe, const GwParamList *params,
+                                 GwStepPrograms *out);
+void gw_step_programs_destroy(GwStepPrograms *programs);
+
+/* Where the first and second moment of a parameter stand in the state buffer, bytes. */
+int64_t gw_moment_offset(const GwParamList *params, const GwParam *param, int which);
+
+#endif

@@ -1,0 +1,74 @@
+/* Every fast kernel equals its reference bit for bit: all ops of op.def, every instruction set of
+ * this machine, 1 to 4 threads, aligned and misaligned buffers, poisoned outputs, guard zones
+ * behind. */
+#include "support.h"
+
+#include <string.h>
+
+#include "exec/backend_cpu.h"
+#include "exec/check.h"
+#include "op_case.h"
+
+static uint64_t seed;
+
+static void compare_case(const GwBackend *backend, GwOpcode code, uint64_t case_seed, GwPool *pool,
+                         int shift) {
+  GwCase test;
+  GwCaseCall instance;
+  gw_case_init(&test, code, case_seed, false);
+  gw_case_call_init(&instance, &test, pool, shift);
+  GwCheck *check = NULL;
+  assert_ok(gw_check_begin(gw_op_def(code), &instance.call, &check));
+  backend->run(backend, code, &instance.call);
+  GwStatus status = gw_check_end(check);
+  if (status != GW_OK)
+    fail_msg("%s kernel, seed %llu, %d threads, shift %d: %s", backend->name,
+             (unsigned long long)case_seed, gw_pool_threads(pool), shift, gw_error_message());
+  if (!gw_case_call_guards_hold(&instance))
+    fail_msg("%s kernel of %s wrote behind a buffer (seed %llu)", backend->name,
+             gw_op_def(code)->name, (unsigned long long)case_seed);
+  gw_case_call_deinit(&instance);
+  gw_case_deinit(&test);
+}
+
+static void walk(GwIsa isa) {
+  const GwBackend *backend = gw_backend_cpu(isa);
+  if (!backend) {
+    print_message("skipped: this machine has no %s\n", gw_isa_name(isa));
+    skip();
+  }
+  for (int threads = 1; threads <= 4; threads++) {
+    GwPool *pool;
+    assert_ok(gw_pool_create(threads, &pool));
+    for (int code = 0; code < GW_OP_COUNT; code++)
+      for (uint64_t round = 0; round < 24; round++)
+        compare_case(backend, (GwOpcode)code, seed * 100 + round, pool,
+                     (int)(round + (uint64_t)threads) % 4);
+    gw_pool_destroy(pool);
+  }
+}
+
+static void generic_kernels_equal_references(void **state) {
+  (void)state;
+  walk(GW_ISA_ID_GENERIC);
+}
+
+static void avx2_kernels_equal_references(void **state) {
+  (void)state;
+  walk(GW_ISA_ID_AVX2);
+}
+
+static void avx512_kernels_equal_references(void **state) {
+  (void)state;
+  walk(GW_ISA_ID_AVX512);
+}
+
+int main(int argc, char **argv) {
+  seed = gw_test_seed(argc, argv, 1);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(generic_kernels_equal_references),
+      cmocka_unit_test(avx2_kernels_equal_references),
+      cmocka_unit_test(avx512_kernels_equal_references),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
