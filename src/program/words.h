@@ -22,6 +22,9 @@ bool gw__name_valid(const char *name);
 /* Known element type, rank in range, dimensions positive, not too many elements. */
 bool gw__type_valid(const GwType *type);
 
+/* Neither infinite nor NaN. */
+static inline bool gw__finite(double x) { return x - x == 0; }
+
 /* A quantity for people, three digits and a decimal prefix: "1.23 MFLOP". Returns `out`. */
 const char *gw__units(char out[GW_UNITS_MAX], double quantity, const char *unit);
 
