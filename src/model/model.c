@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "base/mathd.h"
 #include "op/ops.h"
 #include "pass/autodiff.h"

@@ -9,10 +9,12 @@
  *
  * attention         q [N,H·D], k and v [N,Hkv·D], N = B·T; y [N,H·D], lse [N,H]
  * attention_cached  N queries of one sequence; keys and values in caches [S,Hkv·D]; query i stands
- * at row base + i. Row for row the same arithmetic, hence the same bits. cache_append cache[base +
- * n,:] = x[n,:] attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j =
- * dy·v_j, ds_j = p_j (dp_j - delta) scale;  dq_i = Σ_j ds_j k_j + 0; dk_j = Σ_h Σ_i ds q_i + 0,
- * dv_j = Σ_h Σ_i p dy_i + 0 over the heads of the group, then queries, in order */
+ *                   at row base + i. Row for row the same arithmetic, hence the same bits.
+ * cache_append      cache[base + n,:] = x[n,:]
+ * attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j = dy·v_j,
+ *                   ds_j = p_j (dp_j - delta) scale;  dq_i = Σ_j ds_j k_j + 0;
+ *                   dk_j = Σ_h Σ_i ds q_i + 0, dv_j = Σ_h Σ_i p dy_i + 0 over the heads of the
+ *                   group, then queries, in order */
 #include "op/attention_scratch.h"
 #include "op/shape.h"
 
