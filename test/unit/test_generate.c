@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/mathd.h"
 #include "corpus_support.h"
 #include "godwit/eval.h"
