@@ -14,6 +14,8 @@ static GwStatus check(const char *op, const GwShapes *s) {
                  gw_columns(&s->in[0]) == gw_columns(&s->in[1]),
              op, "x [N,C] and weight [V,C] must agree in C");
   GW_REQUIRE(gw_is_vector(&s->in[2], gw_rows(&s->in[0])), op, "targets must be [N]");
+  GW_REQUIRE(gw_countable(gw_rows(&s->in[0]), gw_rows(&s->in[1]), gw_columns(&s->in[0])), op,
+             "too large");
   GW_REQUIRE(s->attr[0] >= 0, op, "z_loss must not be negative");
   return GW_OK;
 }
