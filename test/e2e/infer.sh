@@ -63,8 +63,13 @@ run program "$recipe" $sizes --data "$work/data" --threads 2
 check "program succeeds" test $code -eq 0
 planned=$(sed -n 's/^;   peak memory *\([0-9]*\) .*/\1/p' "$work/out")
 limit=$((planned / 20 + (32 << 20)))
-check "memory $peak is within $limit of the planned $planned" \
-  test $((peak - planned)) -le $limit -a $((planned - peak)) -le $limit
+check "a peak memory is planned" test "$planned" -gt 50000000
+if grep -q __asan_init "$godwit"; then
+  echo "memory is not compared: the address sanitizer takes its own share"
+else
+  check "memory $peak is within $limit of the planned $planned" \
+    test $((peak - planned)) -le $limit -a $((planned - peak)) -le $limit
+fi
 
 for place in "$work/run" "$work/run/checkpoints/step-00000003"; do
   run hash "$place"
