@@ -34,12 +34,16 @@ GwStatus gw_shard_parse(const char *name, const uint8_t *data, size_t size, GwSh
                    size);
   uint32_t magic = load_u32(data), version = load_u32(data + 4);
   if (magic != MAGIC_16 && magic != MAGIC_32)
-    return gw_fail(GW_CORRUPT, "%s: magic number %" PRIu32 " is not that of a token shard", name,
-                   magic);
+    return gw_fail(GW_CORRUPT,
+                   "%s: magic number %" PRIu32
+                   " is not that of a token shard; prepare the data again",
+                   name, magic);
   int token_bytes = magic == MAGIC_16 ? 2 : 4;
   uint32_t known = magic == MAGIC_16 ? VERSION_16 : VERSION_32;
   if (version != known)
-    return gw_fail(GW_CORRUPT, "%s: version %" PRIu32 " of the shard format; %" PRIu32 " is known",
+    return gw_fail(GW_CORRUPT,
+                   "%s: version %" PRIu32 " of the shard format, not %" PRIu32
+                   "; prepare the data again",
                    name, version, known);
   uint32_t tokens = load_u32(data + 8);
   uint64_t wanted = GW_SHARD_HEADER_BYTES + (uint64_t)tokens * (uint64_t)token_bytes;
