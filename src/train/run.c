@@ -38,7 +38,7 @@ static GwStatus open_corpus(Run *run) {
   const char *dir = run->options->data_dir ? run->options->data_dir : run->recipe.data.dir;
   if (!dir[0])
     return gw_fail(GW_USAGE, "no data: give --data DIR, a folder that `godwit prepare` wrote");
-  GW_TRY(gw_corpus_open(dir, false, &run->corpus));
+  GW_TRY(gw_corpus_open(dir, true, &run->corpus));
   int32_t vocab = gw_tokenizer_vocab_size(gw_corpus_tokenizer(run->corpus));
   if (run->recipe.model.vocab_size == 0) run->recipe.model.vocab_size = vocab;
   if (run->recipe.model.vocab_size < vocab)
@@ -89,6 +89,7 @@ static GwStatus restore(Run *run) {
     return gw_fail(GW_MISMATCH, "%s is of another recipe", path);
   run->step = run->saved = info.step;
   gw_log(GW_LOG_INFO, "resuming from %s", path);
+  gw_ledger_reach(run->folder.ledger, info.step);
   return gw_jsonl_cut(&run->folder.metrics, "step", info.step);
 }
 
@@ -185,6 +186,7 @@ static GwStatus save(Run *run) {
   GwCheckpointInfo info = {.step = run->step,
                            .recipe_identity = gw_recipe_identity(&run->recipe),
                            .state_hash = gw_trainer_hash(run->trainer, run->step)};
+  gw_run_folder_sync(&run->folder);
   GwStatus status = gw_checkpoint_save(run->folder.fs, run->folder.checkpoints, &info,
                                        gw_trainer_state(run->trainer), GW_STATE_GROUPS,
                                        run->recipe.train.keep_checkpoints);
