@@ -50,6 +50,7 @@ static int generate(const char *path, const char *prompt, GwGenerateOptions *opt
   free(input);
   if (status != GW_OK) return gw_cli_failed(status);
   printf("\n");
+  (void)fflush(stdout); /* before the log line on stderr */
   gw_log(GW_LOG_INFO, "%" PRId64 " tokens in %.1f s%s", report.tokens, report.seconds,
          report.ended ? ", up to the end of the text" : "");
   return 0;

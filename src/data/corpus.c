@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "data/corpus_manifest.h"
 #include "data/shard.h"
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 
 enum {
   MAGIC_16 = 20240520,

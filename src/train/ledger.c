@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "godwit/log.h"
 
 enum { HEADER_BYTES = 64, FIXED_WORDS = 5, VERSION = 1 };

@@ -1,6 +1,5 @@
 /* The training loop: dull and short. Everything that decides a number is in the trainer; this
  * drives it over the folder of a run: sample, step, record, validate, checkpoint. */
-#include <math.h> /* NAN */
 #include <string.h>
 
 #include "base/arena.h"
@@ -138,6 +137,7 @@ static GwStatus record(Run *run, const GwStepReport *step, double seconds) {
                          .total_signature = step->signature,
                          .state_hash = gw_trainer_hash(run->trainer, run->step)};
   run->report.state_hash = entry.state_hash;
+  run->report.has_loss = true;
   run->report.loss = step->loss;
   gw_jsonl_add(&run->folder.metrics,
                json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:f}", "step", (json_int_t)run->step,
@@ -242,7 +242,6 @@ static GwStatus finish(Run *run) {
 GwStatus gw_train(const GwTrainOptions *options, GwTrainReport *out) {
   Run run = {.options = options, .recipe = *options->recipe, .folder = {.lock = {-1}}};
   gw_arena_init(&run.arena);
-  run.report.loss = NAN;
   GwStatus status = set_up(&run);
   if (status == GW_OK) {
     run.report.was_finished = options->resume && run.step > 0 && run.step >= run.last;

@@ -106,6 +106,7 @@ void gw_trainer_destroy(GwTrainer *t) {
 const GwTensorGroup *gw_trainer_state(const GwTrainer *t) { return t->groups; }
 void *gw_trainer_params(const GwTrainer *t) { return t->param_buffer; }
 int64_t gw_trainer_param_count(const GwTrainer *t) { return t->params.elements; }
+int64_t gw_trainer_param_bytes(const GwTrainer *t) { return t->params.bytes; }
 const GwProgram *gw_trainer_lane_program(const GwTrainer *t) { return &t->lane.program; }
 
 uint64_t gw_trainer_hash(const GwTrainer *t, int64_t step) {

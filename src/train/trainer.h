@@ -23,6 +23,7 @@ const GwTensorGroup *gw_trainer_state(const GwTrainer *trainer);
 uint64_t gw_trainer_hash(const GwTrainer *trainer, int64_t step);
 void *gw_trainer_params(const GwTrainer *trainer);
 int64_t gw_trainer_param_count(const GwTrainer *trainer);
+int64_t gw_trainer_param_bytes(const GwTrainer *trainer); /* of the buffer */
 const GwProgram *gw_trainer_lane_program(const GwTrainer *trainer);
 
 /* Where the next lane's batch goes: i32 [B·T] each. */
