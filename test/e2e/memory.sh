@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# The peak memory of a run is within 5 % + 32 MiB of what `godwit program` printed, from a model of
+# a few kilobytes to one of some hundred megabytes, and however large the corpus is.
+# memory.sh SOURCE BINARY
+set -uo pipefail
+source "$(dirname "$0")/checks.bash"
+if sanitized; then
+  echo "skipped: sanitizers take memory of their own"
+  exit 77
+fi
+mib=$((1 << 20))
+
+# peak_of ARGUMENTS...: runs godwit; its largest resident set, in bytes, goes to $peak
+peak_of() {
+  python3 -c '
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[2:], stdout=subprocess.DEVNULL).returncode
+open(sys.argv[1], "w").write(str(1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)' "$work/peak" "$godwit" "$@" 2>"$work/err"
+  code=$? out= err=$(cat "$work/err")
+  peak=$(cat "$work/peak")
+}
+
+# as_printed WHAT DATA RECIPE...: two steps, a checkpoint, a validation, and a resume
+as_printed() {
+  local what=$1 data=$2
+  shift 2
+  run program "$@" --data "$data" --threads 2
+  check "$what: the program is printed" test $code -eq 0
+  local printed
+  printed=$(awk '$2 " " $3 == "peak memory" && $4 ~ /^[0-9]+$/ { print $4 }' "$work/out")
+  for step in 2 3; do
+    peak_of train "$@" --data "$data" --run "$work/run" --threads 2 --resume --steps $step
+    check "$what: it trains" test $code -eq 0
+    local tolerance=$((printed / 20 + 32 * mib)) difference=$((peak - printed))
+    echo "$what, to step $step: printed $((printed / mib)) MiB, took $((peak / mib)) MiB"
+    check "$what: peak memory as printed" test ${difference#-} -le $tolerance
+  done
+  rm -rf "$work/run"
+}
+
+write_text "$work/text.txt" 40000
+run prepare --out "$work/data" "$work/text.txt"
+check "prepare succeeds" test $code -eq 0
+as_printed "tiny llama" "$work/data" "${llama[@]}" train.checkpoint_every=1
+
+large=(model.layers=4 model.width=512 model.heads=8 model.context=128 train.lane_batch=6
+  train.lanes=2 train.checkpoint_every=1)
+as_printed "large gpt2" "$work/data" "${gpt2[@]}" "${large[@]}"
+as_printed "large llama" "$work/data" "${llama[@]}" "${large[@]}"
+
+# 120 MB of shards, all of which are verified.
+for i in $(seq 1500); do cat "$work/text.txt"; done >"$work/long.txt"
+run prepare --out "$work/long" --val-fraction 0.001 "$work/long.txt"
+check "prepare succeeds on a long text" test $code -eq 0
+rm "$work/long.txt"
+as_printed "tiny llama, long text" "$work/long" "${llama[@]}"
+finish
