@@ -1,5 +1,4 @@
 /* godwit train RECIPE: trains a run, or goes on with one. */
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -23,7 +22,7 @@ static void print_text(const GwTrainReport *report) {
   }
   printf("%s: %s at step %lld", report->run_dir, report->interrupted ? "stopped" : "done",
          (long long)report->step);
-  if (!isnan(report->loss)) printf(", loss %.4f", report->loss);
+  if (report->has_loss) printf(", loss %.4f", report->loss);
   if (report->has_validation)
     printf(", validation loss %.4f, %.4f bits per byte", report->validation_loss,
            report->bits_per_byte);
@@ -35,7 +34,7 @@ static void print_text(const GwTrainReport *report) {
 static int print_json(const GwTrainReport *report) {
   char hash[19];
   snprintf(hash, sizeof hash, "0x%016llx", (unsigned long long)report->state_hash);
-  json_t *loss = isnan(report->loss) ? json_null() : json_real(report->loss);
+  json_t *loss = report->has_loss ? json_real(report->loss) : json_null();
   json_t *validation = report->has_validation ? json_real(report->validation_loss) : json_null();
   json_t *bits = report->has_validation ? json_real(report->bits_per_byte) : json_null();
   return gw_cli_print_json(

@@ -15,7 +15,7 @@ rm -rf "$demo"
 mkdir -p "$demo" build/results
 bible -f gen1:1-rev22:21 >"$demo/bible.txt"
 
-build/godwit prepare --out "$demo/data" --tokenizer bpe --vocab-size 2048 \
+build/godwit prepare --out "$demo/data" --tokenizer bpe --vocab-size 1024 \
   --val-fraction 0.1 "$demo/bible.txt"
 build/godwit train recipes/demo.yaml --data "$demo/data" --run "$demo/run"
 
@@ -25,6 +25,6 @@ held=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["val"]["
 head -c "-$held" "$demo/bible.txt" >"$demo/training.txt"
 tail -c "$held" "$demo/bible.txt" >"$demo/heldout.txt"
 
-build/godwit eval "$demo/run" --text "$demo/heldout.txt" --json >"$demo/eval.json"
+build/godwit eval "$demo/run" --text "$demo/heldout.txt" --stride 128 --json >"$demo/eval.json"
 build/godwit generate "$demo/run" --tokens 400 --seed 1 >"$demo/sample.txt"
 python3 tools/demo_report.py "$demo" build/results/demo.json "$started"

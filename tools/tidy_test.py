@@ -85,6 +85,8 @@ CASES = [
     ("dead code", {"src/base/x.c": "/* X. */\n#if 0\n#endif\n"}, ["banned-word"]),
     ("a promise", {"src/base/x.c": "/* X. TO" + "DO more */\n"}, ["banned-word"]),
     ("the same name twice", {"src/os/ground.h": "/* Again. */\n"}, ["unique-name"]),
+    ("a command named like a part of the library", {"src/base/hash.c": "/* H. */\n",
+                                                    "app/hash.c": "/* H. */\n"}, []),
     ("no opening comment", {"src/base/x.c": "int x;\n"}, ["header-comment"]),
     ("no opening comment in a script", {"tools/x.sh": "#!/bin/sh\ntrue\n"}, ["header-comment"]),
     ("an empty opening comment", {"src/base/x.c": "/* */\n"}, ["header-comment"]),

@@ -26,7 +26,8 @@ typedef struct {
   int64_t step;
   bool was_finished; /* resumed, and there was nothing left to do */
   bool interrupted;
-  double loss; /* of the last step, nats per token; NaN when no step was made */
+  bool has_loss; /* a step was made */
+  double loss;   /* of the last step, nats per token */
   bool has_validation;
   double validation_loss, bits_per_byte;
   double tokens_per_second; /* of the steps made now, validation and checkpoints left out */

@@ -5,6 +5,8 @@
 #ifndef GW_MATHD_H
 #define GW_MATHD_H
 
+#include <stdbool.h>
+
 double gw_sqrt_f64(double x);          /* correctly rounded */
 double gw_exp_f64(double x);           /* |x| <= 700 */
 double gw_log_f64(double x);           /* x > 0, normal */
@@ -12,5 +14,8 @@ double gw_cos_f64(double x);           /* |x| <= 1e6, absolute error */
 double gw_sin_f64(double x);           /* |x| <= 1e6, absolute error */
 double gw_pow_f64(double x, double y); /* exp(y log x), x > 0; about 1e-14 */
 double gw_power_f64(double x, long n); /* x^n by squaring, n >= 0 */
+
+/* neither infinite nor NaN */
+static inline bool gw_is_finite(double x) { return x - x == 0; }
 
 #endif

@@ -1,5 +1,7 @@
 /* Tasks are taken from an atomic counter. A loop is announced by a new generation number; workers
- * spin on it for a while (an op of a small model takes microseconds), then wait on a condition. */
+ * spin on it for a while (an op of a small model takes microseconds), then wait on a condition. Who
+ * spins offers the processor to others now and then: with more threads than processors, one that
+ * waits would otherwise keep off one that works. */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -9,12 +11,12 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define spin_hint() _mm_pause()
+#define processor_hint() _mm_pause()
 #else
-#define spin_hint() ((void)0)
+#define processor_hint() ((void)0)
 #endif
 
-enum { SPIN_ROUNDS = 20000 };
+enum { SPIN_ROUNDS = 20000, YIELD_ROUNDS = 64 };
 
 typedef struct {
   GwPool *pool;
@@ -54,13 +56,20 @@ static void take_tasks(GwPool *pool, int thread) {
   }
 }
 
+static void spin(int round) {
+  if (round % YIELD_ROUNDS == YIELD_ROUNDS - 1)
+    sched_yield();
+  else
+    processor_hint();
+}
+
 /* Waits until the generation differs from `seen`; returns the new one. */
 static uint64_t await_generation(GwPool *pool, uint64_t seen) {
   uint64_t generation;
   for (int round = 0; round < SPIN_ROUNDS; round++) {
     generation = atomic_load_explicit(&pool->generation, memory_order_acquire);
     if (generation != seen) return generation;
-    spin_hint();
+    spin(round);
   }
   pthread_mutex_lock(&pool->mutex);
   atomic_fetch_add(&pool->sleeping, 1);
@@ -104,12 +113,9 @@ void gw_pool_run(GwPool *pool, int64_t count, GwPoolTask *task, void *context) {
   atomic_store(&pool->running, pool->threads - 1);
   announce(pool);
   take_tasks(pool, 0);
-  for (int round = 0; atomic_load_explicit(&pool->running, memory_order_acquire) > 0; round++) {
-    if (round < SPIN_ROUNDS)
-      spin_hint();
-    else
-      sched_yield();
-  }
+  for (int round = 0; atomic_load_explicit(&pool->running, memory_order_acquire) > 0;
+       round = (round + 1) % YIELD_ROUNDS)
+    spin(round);
 }
 
 GwStatus gw_pool_create(int threads, GwPool **out) {

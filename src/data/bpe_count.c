@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "data/tokenizer_table.h"
 
 enum { FIRST_SLOTS = 1024 };

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "data/corpus_manifest.h"
 #include "data/shard.h"
 
@@ -28,8 +28,11 @@ static GwStatus open_shard(const GwCorpus *corpus, GwSplit split, size_t index, 
   const GwManifestShard *known = &corpus->manifest.split[split].shards[index];
   char path[GW_PATH_MAX];
   GW_TRY(gw_shard_path(corpus->dir, split, index, path));
-  GW_TRY(gw_shard_open(path, out));
-  GwStatus status = GW_OK;
+  GwStatus status = gw_shard_open(path, out);
+  if (status == GW_NOT_FOUND)
+    return gw_fail(GW_CORRUPT, "%s: is missing, but the manifest lists it; prepare the data again",
+                   path);
+  GW_TRY(status);
   if (out->tokens != known->tokens)
     status =
         gw_fail(GW_CORRUPT,
@@ -60,6 +63,8 @@ static GwStatus open_stream(GwCorpus *corpus, GwSplit split, bool verify) {
 static GwStatus open_tokenizer(GwFs *fs, GwCorpus *corpus) {
   char path[GW_PATH_MAX];
   GW_TRY(gw_fs_path(path, "%s/tokenizer.json", corpus->dir));
+  if (!fs->exists(fs, path))
+    return gw_fail(GW_CORRUPT, "%s: is missing; prepare the data again", path);
   GW_TRY(gw_tokenizer_open(fs, path, &corpus->tokenizer));
   corpus->vocab_size = gw_tokenizer_vocab_size(corpus->tokenizer);
   if (gw_tokenizer_hash(corpus->tokenizer) != corpus->manifest.tokenizer_hash)

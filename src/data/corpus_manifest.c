@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "base/json.h"
 
 enum { VERSION = 1, MANIFEST_BYTES_MAX = 1 << 28 };

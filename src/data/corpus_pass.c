@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "data/hash_set.h"
 #include "godwit/log.h"
 #include "os/clock.h"

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "data/corpus_pass.h"
 #include "data/corpus_writer.h"
 #include "godwit/log.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 
 enum {
   MAGIC_16 = 20240520,
@@ -15,6 +15,7 @@ enum {
   MAGIC_32 = 20240801,
   VERSION_32 = 7,
   BUFFER_BYTES = 16 * GW_HASH_BLOCK, /* whole hash blocks, so that hashing can go along */
+  PIECE_BYTES = 64 * GW_HASH_BLOCK,
 };
 
 static uint32_t load_u32(const uint8_t *bytes) {
@@ -33,12 +34,16 @@ GwStatus gw_shard_parse(const char *name, const uint8_t *data, size_t size, GwSh
                    size);
   uint32_t magic = load_u32(data), version = load_u32(data + 4);
   if (magic != MAGIC_16 && magic != MAGIC_32)
-    return gw_fail(GW_CORRUPT, "%s: magic number %" PRIu32 " is not that of a token shard", name,
-                   magic);
+    return gw_fail(GW_CORRUPT,
+                   "%s: magic number %" PRIu32
+                   " is not that of a token shard; prepare the data again",
+                   name, magic);
   int token_bytes = magic == MAGIC_16 ? 2 : 4;
   uint32_t known = magic == MAGIC_16 ? VERSION_16 : VERSION_32;
   if (version != known)
-    return gw_fail(GW_CORRUPT, "%s: version %" PRIu32 " of the shard format; %" PRIu32 " is known",
+    return gw_fail(GW_CORRUPT,
+                   "%s: version %" PRIu32 " of the shard format, not %" PRIu32
+                   "; prepare the data again",
                    name, version, known);
   uint32_t tokens = load_u32(data + 8);
   uint64_t wanted = GW_SHARD_HEADER_BYTES + (uint64_t)tokens * (uint64_t)token_bytes;
@@ -69,19 +74,33 @@ void gw_shard_close(GwShard *shard) {
   *shard = (GwShard){0};
 }
 
+/* What was read is given back at once: a run would otherwise come to hold its whole corpus. */
+static void release(const GwShard *shard, size_t offset, size_t size) {
+  if (shard->map.data) gw_map_release(&shard->map, offset, size);
+}
+
 void gw_shard_read(const GwShard *shard, uint64_t first, uint64_t count, int32_t *out) {
   GW_ASSERT(first <= shard->tokens && count <= shard->tokens - first);
   size_t width = (size_t)shard->token_bytes;
-  const uint8_t *at = shard->data + GW_SHARD_HEADER_BYTES + first * width;
+  size_t offset = GW_SHARD_HEADER_BYTES + (size_t)first * width;
+  const uint8_t *at = shard->data + offset;
   if (width == 2) {
     for (uint64_t i = 0; i < count; i++) out[i] = at[2 * i] | at[2 * i + 1] << 8;
   } else {
     for (uint64_t i = 0; i < count; i++) out[i] = (int32_t)load_u32(at + 4 * i);
   }
+  release(shard, offset, (size_t)count * width);
 }
 
 uint64_t gw_shard_hash(const GwShard *shard) {
-  return gw_hash_blocks(shard->data, shard->map.size, 0, 0);
+  size_t size = shard->map.size;
+  uint64_t sum = 0;
+  for (size_t at = 0, piece; at < size; at += piece) {
+    piece = size - at < PIECE_BYTES ? size - at : PIECE_BYTES;
+    sum += gw_hash_blocks(shard->data + at, piece, at / GW_HASH_BLOCK, 0);
+    release(shard, at, piece);
+  }
+  return sum;
 }
 
 struct GwShardWriter {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "data/tokenizer_table.h"
 
 bool gw__grow(void **array, size_t *capacity, size_t count, size_t element_size) {

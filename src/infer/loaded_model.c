@@ -17,12 +17,13 @@ GwStatus gw_model_place(GwFs *fs, const char *path, GwModelPlace *out) {
     return gw_fail(GW_NOT_FOUND, "%s: does not exist; give a run's folder or a checkpoint's", path);
   if (holds(fs, path, "recipe.yaml")) {
     GW_TRY(gw_fs_path(place.run, "%s", path));
-  } else if (holds(fs, path, "manifest.json")) {
+  } else if (holds(fs, path, "params.safetensors")) {
     GW_TRY(gw_fs_path(place.run, "%s/../..", path));
     GW_TRY(gw_fs_path(place.checkpoint, "%s", path));
   } else {
     return gw_fail(GW_NOT_FOUND,
-                   "%s: neither a run (no recipe.yaml) nor a checkpoint (no manifest.json)", path);
+                   "%s: neither a run (no recipe.yaml) nor a checkpoint (no params.safetensors)",
+                   path);
   }
   *out = place;
   return GW_OK;

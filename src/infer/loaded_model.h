@@ -14,8 +14,8 @@ typedef struct {
   char checkpoint[GW_PATH_MAX]; /* the checkpoint's; empty: the newest of the run */
 } GwModelPlace;
 
-/* `path` is a run (it holds recipe.yaml) or a checkpoint (manifest.json), whose run is two folders
- * up. GW_NOT_FOUND says what is missing. */
+/* `path` is a run (it holds recipe.yaml) or a checkpoint (params.safetensors), whose run is two
+ * folders up. GW_NOT_FOUND says what is missing. */
 GwStatus gw_model_place(GwFs *fs, const char *path, GwModelPlace *out);
 
 /* Verifies the place's checkpoint (the newest one of a run that verifies) in full and fills the

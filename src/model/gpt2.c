@@ -1,6 +1,6 @@
 /* The GPT-2 family (Radford et al. 2019): LayerNorm before each block, learned positions, biases,
  * GELU, the head tied to the token embedding. The q, k, v matrices stand apart, [out,in]. */
-#include "model/model.h"
+#include "model/model_builder.h"
 #include "op/ops.h"
 
 static GwValueId norm(GwModelBuilder *b, GwValueId x, const char *name) {

@@ -1,7 +1,7 @@
 /* The llama family: RMSNorm before each block, rotary positions, grouped-query attention, SwiGLU
  * (Touvron et al. 2023); on request QK-norm (Dehghani et al. 2023), squared ReLU in place of
  * SwiGLU, a sliding window, a tied head. Names and layouts are Hugging Face's. */
-#include "model/model.h"
+#include "model/model_builder.h"
 #include "op/ops.h"
 
 typedef struct {

@@ -1,71 +1,14 @@
-/* Programs of a model: what the families share, the three kinds of pass, and initial values. */
+/* Programs of a model: the three kinds of pass, the list of parameters and their initial values. */
 #include "model/model.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "base/mathd.h"
+#include "model/model_builder.h"
 #include "op/ops.h"
 #include "pass/autodiff.h"
 #include "pass/memory_plan.h"
-
-/* ---- shared by the families ---- */
-
-static void remember(GwModelBuilder *b, GwValueId id, GwInit init) {
-  GwParamList *list = b->list;
-  if (!list || b->p->status != GW_OK) return;
-  if (list->count == list->capacity) {
-    int capacity = list->capacity ? 2 * list->capacity : 64;
-    GwParam *grown = realloc(list->params, (size_t)capacity * sizeof *grown);
-    if (!grown) {
-      gw_program_fail(b->p, gw_fail(GW_MEMORY, "no memory for the list of parameters"));
-      return;
-    }
-    list->params = grown;
-    list->capacity = capacity;
-  }
-  const GwValue *value = &b->p->values[id];
-  GwParam *param = &list->params[list->count++];
-  *param = (GwParam){.type = value->type, .offset = value->offset, .init = init};
-  memcpy(param->name, value->name, sizeof param->name);
-  param->embedding = strstr(value->name, "embed_tokens") || strncmp(value->name, "wte", 3) == 0 ||
-                     strncmp(value->name, "wpe", 3) == 0;
-  list->elements += gw_type_count(&value->type);
-}
-
-GwValueId gw__param(GwModelBuilder *b, GwInit init, int64_t rows, int64_t columns,
-                    const char *format, ...) {
-  char name[GW_NAME_MAX];
-  va_list list;
-  va_start(list, format);
-  vsnprintf(name, sizeof name, format, list);
-  va_end(list);
-  GwType type = rows ? gw_type_2d(GW_F32, rows, columns) : gw_type_1d(GW_F32, columns);
-  GwValueId id = gw_value_add(b->p, GW_CLASS_PARAM, type, name);
-  remember(b, id, init);
-  return id;
-}
-
-GwValueId gw__attention(GwModelBuilder *b, int layer, GwValueId q, GwValueId k, GwValueId v) {
-  const GwModelRecipe *m = b->model;
-  GwAttentionShape shape = {m->heads, m->kv_heads, b->context, m->window};
-  if (!b->base) return gw_attention(b->p, q, k, v, b->positions, shape);
-  GwType cache = gw_type_2d(GW_F32, b->context, m->width / m->heads * m->kv_heads);
-  char name[GW_NAME_MAX];
-  snprintf(name, sizeof name, "cache.%d.k", layer);
-  GwValueId k_cache = gw_value_add(b->p, GW_CLASS_STATE, cache, name);
-  snprintf(name, sizeof name, "cache.%d.v", layer);
-  GwValueId v_cache = gw_value_add(b->p, GW_CLASS_STATE, cache, name);
-  gw_cache_append(b->p, k, k_cache, b->base);
-  gw_cache_append(b->p, v, v_cache, b->base);
-  return gw_attention_cached(b->p, q, k_cache, v_cache, b->positions, b->base, shape);
-}
-
-GwValueId gw__dropout(GwModelBuilder *b, GwValueId x) {
-  return b->dropout > 0 ? gw_dropout(b->p, x, b->dropout, b->dropout_site++) : x;
-}
 
 static GwHidden forward(GwModelBuilder *b) {
   return b->model->family == GW_FAMILY_GPT2 ? gw__gpt2(b) : gw__llama(b);

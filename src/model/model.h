@@ -1,5 +1,5 @@
-/* A recipe's model section → programs. Each family is one file that reads like its paper (llama.c,
- * gpt2.c); this is what they share and what drivers call.
+/* A recipe's model section → programs: what drivers call. Each family is one file that reads like
+ * its paper (llama.c, gpt2.c), made of the parts in model_builder.h.
  *
  * Parameter names follow Hugging Face. All programs of a model declare the same parameters in the
  * same order, so they can share one parameter buffer. */
@@ -64,33 +64,5 @@ typedef struct {
   GwValueId logits;            /* f32 [rows, V] */
 } GwDecodeProgram;
 GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDecodeProgram *out);
-
-/* ---- shared by the families ---- */
-
-typedef struct {
-  GwProgram *p;
-  const GwModelRecipe *model;
-  GwParamList *list; /* collects the parameters */
-  GwValueId tokens, positions;
-  GwValueId base;   /* 0: a whole-sequence pass; else the cached pass */
-  int64_t context;  /* T */
-  double dropout;   /* 0 outside training */
-  int dropout_site; /* the next one */
-} GwModelBuilder;
-
-typedef struct {
-  GwValueId x;    /* [N,C], after the last norm */
-  GwValueId head; /* [V,C] */
-} GwHidden;
-
-GwHidden gw__llama(GwModelBuilder *b);
-GwHidden gw__gpt2(GwModelBuilder *b);
-
-/* Declares a parameter: [columns] when rows is 0, else [rows, columns]. */
-GwValueId gw__param(GwModelBuilder *b, GwInit init, int64_t rows, int64_t columns,
-                    const char *format, ...) __attribute__((format(printf, 5, 6)));
-/* Causal attention over the sequence, or against the layer's caches. */
-GwValueId gw__attention(GwModelBuilder *b, int layer, GwValueId q, GwValueId k, GwValueId v);
-GwValueId gw__dropout(GwModelBuilder *b, GwValueId x);
 
 #endif

@@ -208,6 +208,16 @@ GwStatus gw__recipe_outline_read(GwRecipeOutline *outline, const char *text, siz
   return status;
 }
 
+static const char *first_key_of(const char *section) {
+  size_t length = strlen(section);
+  for (int i = 0; i < GW_RECIPE_KEYS; i++) {
+    const char *path = gw__recipe_keys[i].path;
+    if (strncmp(path, section, length) == 0 && path[length] == '.') return path;
+  }
+  GW_ASSERT(false); /* a section without keys */
+  return "";
+}
+
 GwStatus gw__recipe_outline_override(GwRecipeOutline *outline, const char *argument) {
   char text[SHOWN_BYTES], path[PATH_BYTES];
   const char *equals = strchr(argument, '=');
@@ -218,7 +228,7 @@ GwStatus gw__recipe_outline_override(GwRecipeOutline *outline, const char *argum
   int key = gw__recipe_key_find(path);
   if (key < 0 && gw__recipe_section_find(path) >= 0)
     return gw_fail(GW_USAGE, "override '%s': '%s' is a group of keys; name one, for example %s",
-                   shown(argument, text), path, gw__recipe_key_nearest(path));
+                   shown(argument, text), path, first_key_of(path));
   if (key < 0)
     return gw_fail(GW_USAGE, "override '%s': unknown key; the nearest valid key is '%s'",
                    shown(argument, text), gw__recipe_key_nearest(path));

@@ -9,10 +9,12 @@
  *
  * attention         q [N,H·D], k and v [N,Hkv·D], N = B·T; y [N,H·D], lse [N,H]
  * attention_cached  N queries of one sequence; keys and values in caches [S,Hkv·D]; query i stands
- * at row base + i. Row for row the same arithmetic, hence the same bits. cache_append cache[base +
- * n,:] = x[n,:] attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j =
- * dy·v_j, ds_j = p_j (dp_j - delta) scale;  dq_i = Σ_j ds_j k_j + 0; dk_j = Σ_h Σ_i ds q_i + 0,
- * dv_j = Σ_h Σ_i p dy_i + 0 over the heads of the group, then queries, in order */
+ *                   at row base + i. Row for row the same arithmetic, hence the same bits.
+ * cache_append      cache[base + n,:] = x[n,:]
+ * attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j = dy·v_j,
+ *                   ds_j = p_j (dp_j - delta) scale;  dq_i = Σ_j ds_j k_j + 0;
+ *                   dk_j = Σ_h Σ_i ds q_i + 0, dv_j = Σ_h Σ_i p dy_i + 0 over the heads of the
+ *                   group, then queries, in order */
 #include "op/attention_scratch.h"
 #include "op/shape.h"
 
@@ -40,6 +42,8 @@ static GwStatus check_heads(const char *op, const GwShapes *s) {
                  gw_type_equal(&s->in[1], &s->in[2]),
              op, "k and v must be [rows,Hkv D]");
   GW_REQUIRE(gw_is_vector(&s->in[3], gw_rows(&s->in[0])), op, "positions must be [N]");
+  GW_REQUIRE(gw_countable(gw_rows(&s->in[0]), gw_rows(&s->in[1]), gw_columns(&s->in[0])), op,
+             "too large");
   return GW_OK;
 }
 
@@ -70,11 +74,15 @@ static gw_real attend(const Layout *a, const gw_real *q, const gw_real *k, const
   return m + gw_log(l);
 }
 
-/* Pairs (query, key) without document bounds: the most there can be. */
+/* Keys that `queries` queries see, the first of them at row `first` of its sequence, without
+ * document bounds: the most there can be. */
+static int64_t pairs_seen(int64_t first, int64_t queries, int64_t window) {
+  int64_t growing = window > 0 ? gw_min_i64(gw_max_i64(window - first, 0), queries) : queries;
+  return growing * first + growing * (growing + 1) / 2 + (queries - growing) * window;
+}
+
 static int64_t causal_pairs(int64_t rows, int64_t context, int64_t window) {
-  int64_t pairs = 0;
-  for (int64_t i = 0; i < context; i++) pairs += window > 0 ? gw_min_i64(i + 1, window) : i + 1;
-  return pairs * (rows / context);
+  return pairs_seen(0, context, window) * (rows / context);
 }
 
 /* ---- attention ---- */
@@ -184,11 +192,8 @@ static GwStatus attention_cached_shape(GwShapes *s) {
 
 /* Where the queries stand is data; counted as if they were the last rows of the caches. */
 static int64_t attention_cached_flops(const GwShapes *s) {
-  int64_t rows = gw_rows(&s->in[0]), keys = gw_rows(&s->in[1]), pairs = 0;
-  for (int64_t i = 0; i < rows; i++) {
-    int64_t seen = keys - rows + i + 1;
-    pairs += s->attr[2] > 0 ? gw_min_i64(seen, (int64_t)s->attr[2]) : seen;
-  }
+  int64_t rows = gw_rows(&s->in[0]), keys = gw_rows(&s->in[1]);
+  int64_t pairs = pairs_seen(keys - rows, rows, (int64_t)s->attr[2]);
   int64_t heads = (int64_t)s->attr[0], head = gw_columns(&s->in[0]) / heads;
   return pairs * heads * (4 * head + 5) + gw_type_count(&s->in[0]);
 }

@@ -15,14 +15,14 @@ enum {
 static inline int64_t gw_attention_scratch(int64_t keys, int64_t head) {
   keys = (int64_t)gw_align_up((size_t)keys, GW_ATTENTION_KEYS);
   head = (int64_t)gw_align_up((size_t)head, GW_ATTENTION_VECTOR);
-  return 4 * (2 * keys * head + GW_ATTENTION_ROWS * (keys + 16 + 2 * head));
+  return 4 * (2 * keys * head + GW_ATTENTION_ROWS * (keys + 2 * head));
 }
 
-/* Bytes for k and v in panels, k, dk and dv in rows; a block's q, dy and dq; its p and ds. */
+/* Bytes for k and v in panels, k, dk and dv in rows; a block's q and dy (twice), dq, p and ds. */
 static inline int64_t gw_attention_grad_scratch(int64_t keys, int64_t head) {
   keys = (int64_t)gw_align_up((size_t)keys, GW_ATTENTION_KEYS);
   head = (int64_t)gw_align_up((size_t)head, GW_ATTENTION_VECTOR);
-  return 4 * (5 * keys * head + GW_ATTENTION_BLOCK * (3 * head + 2 * GW_ATTENTION_KEYS));
+  return 4 * (5 * keys * head + GW_ATTENTION_BLOCK * (5 * head + 2 * GW_ATTENTION_KEYS));
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* add      y = a + b
- * dropout  y = x/(1-rate) where bits(seed, step, lane, site, element) >= rate 2^32, else 0. Element
- * e takes word e mod 4 of Philox block e/4, so the mask needs no state and no order; the gradient
- * is the same op with the same site. */
+ * dropout  y = x/(1-rate) where bits(seed, step, lane, site, element) >= rate 2^32, else 0.
+ *          Element e takes word e mod 4 of Philox block e/4, so the mask needs no state and no
+ *          order; the gradient is the same op with the same site. */
 #include "op/shape.h"
 
 static int64_t rows(const GwShapes *s) { return gw_rows(&s->in[0]); }

@@ -1,6 +1,6 @@
 /* embedding      y[n,:] = table[ids[n],:]
  * embedding_sum  its gradient: sum[ids[n],:] += fixed(dy[n,:]), straight into the fixed-point sum,
- * so that no dense [V,C] gradient exists and the order of equal ids cannot matter. */
+ *                so that no dense [V,C] gradient exists and the order of ids cannot matter. */
 #include "op/shape.h"
 
 static GwStatus embedding_shape(GwShapes *s) {

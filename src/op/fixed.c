@@ -2,9 +2,8 @@
  * integer, so that no order can matter; the signature Σ weight(i) q_i mod 2^64 is linear, so that
  * the signature of a total must equal the sum of its parts'.
  *
- * accumulate  q_i = nearest(g_i 2^44); sum_i += q_i; signature += weight(first + i) q_i; a value
- * out of
- *             [-limit, limit] or NaN counts in `guard` and adds nothing
+ * accumulate  q_i = nearest(g_i 2^44); sum_i += q_i; signature += weight(first + i) q_i;
+ *             a value out of [-limit, limit] or NaN counts in `guard` and adds nothing
  * sign        signature += Σ weight(first + i) sum_i
  * tally       tally[0] += nearest(loss_n 2^32), tally[1] += 1 for every target >= 0;
  *             tally[2] += 1 for a loss that is out of range or NaN */

@@ -1,9 +1,11 @@
-/* head_loss       the vocabulary product and the cross-entropy in one: logits are made for a few
- * rows at a time and never kept.  x [N,C], W [V,C], targets [N] (-1: not counted) z_v = x·W_v (in
- * order);  m = max z;  l = Σ e^(z - m) (16 partial sums by v mod 16); lse = m + ln l;  loss = lse -
- * z_target + z_loss lse²  (z-loss: Chowdhery et al. 2022) head_loss_grad  d_v = (e^(z_v - lse) (1 +
- * 2 z_loss lse) - [v = target])/N; dx = Σ_v d_v W_v, dW_v = Σ_n d x_n, both in order. N is the
- * lane's capacity, not the number of counted targets: that division comes after the exact sum. */
+/* head_loss       the vocabulary product and the cross-entropy in one: logits are made for some
+ *                 rows at a time and never kept.  x [N,C], W [V,C], targets [N] (-1: not counted)
+ *                 z_v = x·W_v (in order);  m = max z;  l = Σ e^(z - m) (16 partial sums, v mod 16);
+ *                 lse = m + ln l;  loss = lse - z_target + z_loss lse²
+ *                 (z-loss: Chowdhery et al. 2022)
+ * head_loss_grad  d_v = (e^(z_v - lse) (1 + 2 z_loss lse) - [v = target])/N;
+ *                 dx = Σ_v d_v W_v, dW_v = Σ_n d x_n, both in order. N is the lane's capacity, not
+ *                 the number of counted targets: that division comes after the exact sum. */
 #include "op/scratch.h"
 #include "op/shape.h"
 
@@ -12,6 +14,8 @@ static GwStatus check(const char *op, const GwShapes *s) {
                  gw_columns(&s->in[0]) == gw_columns(&s->in[1]),
              op, "x [N,C] and weight [V,C] must agree in C");
   GW_REQUIRE(gw_is_vector(&s->in[2], gw_rows(&s->in[0])), op, "targets must be [N]");
+  GW_REQUIRE(gw_countable(gw_rows(&s->in[0]), gw_rows(&s->in[1]), gw_columns(&s->in[0])), op,
+             "too large");
   GW_REQUIRE(s->attr[0] >= 0, op, "z_loss must not be negative");
   return GW_OK;
 }

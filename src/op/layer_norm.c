@@ -1,7 +1,7 @@
-/* layer_norm     y = (x - m) r w + b, m = mean(x), r = 1/sqrt(mean((x-m)²) + epsilon)  (Ba et al.
- * 2016) x [N,C], w and b [C]; y [N,C], stats [N,2] = m, r layer_norm_dx  g = dy w, h = (x - m) r;
- * dx = r (g - mean(g) - h mean(g h)) layer_norm_dw  dw[c] = Σ_n dy h,  db[c] = Σ_n dy, in order of
- * n */
+/* layer_norm     y = (x - m) r w + b, m = mean(x), r = 1/sqrt(mean((x-m)²) + epsilon)
+ *                (Ba et al. 2016)  x [N,C], w and b [C]; y [N,C], stats [N,2] = m, r
+ * layer_norm_dx  g = dy w, h = (x - m) r;  dx = r (g - mean(g) - h mean(g h))
+ * layer_norm_dw  dw[c] = Σ_n dy h,  db[c] = Σ_n dy, in order of n */
 #include "op/shape.h"
 
 static GwStatus layer_norm_shape(GwShapes *s) {

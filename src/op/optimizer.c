@@ -1,13 +1,13 @@
 /* The step, on the exact totals. `hyper` f64 [8] holds what changes from step to step:
- *   0 lr  1 beta1  2 beta2  3 epsilon  4 1/(1-beta1^t)  5 1/(1-beta2^t)  6 gradient unit  7 clip
- * norm where the gradient unit turns a total into a mean gradient (2^-44 capacity / counted
- * targets).
+ *   0 lr  1 beta1  2 beta2  3 epsilon  4 1/(1-beta1^t)  5 1/(1-beta2^t)  6 gradient unit
+ *   7 clip norm
+ * where the gradient unit turns a total into a mean gradient (2^-44 capacity / counted targets).
  *
- * square_sum  sums[first + b] = Σ (unit total_i)² over block b of 4096 elements, in double, 8
- * partial sums by i mod 8 and a tree: blocks can be summed anywhere clip        norm = sqrt(Σ sums
- * in order); scale = unit min(1, clip/norm) adamw       g = scale total;  m += (1-beta1)(g - m)
- * written as beta1 m + (1-beta1) g, v likewise with g²;  p -= lr (m̂/(sqrt(v̂) + epsilon) + decay p)
- * (Loshchilov and Hutter 2019) */
+ * square_sum  sums[first + b] = Σ (unit total_i)² over block b of 4096 elements, in double,
+ *             8 partial sums by i mod 8 and a tree: blocks can be summed anywhere
+ * clip        norm = sqrt(Σ sums in order); scale = unit min(1, clip/norm)
+ * adamw       g = scale total;  m = beta1 m + (1-beta1) g, v likewise with g²;
+ *             p -= lr (m^/(sqrt(v^) + epsilon) + decay p)   (Loshchilov and Hutter 2019) */
 #include "op/shape.h"
 
 enum { UNIT = 6, CLIP = 7 };

@@ -1,5 +1,6 @@
-/* rotary_table  angle(t,i) = t theta^(-2i/D), i < D/2; table[t] = cos(t,0..D/2), sin(t,0..D/2)
- * [T,D] rotary        each head's pair (i, i + D/2) is turned by its angle  (Su et al. 2021, in the
+/* rotary_table  angle(t,i) = t theta^(-2i/D), i < D/2;
+ *               table[t] = cos(t,0..D/2), sin(t,0..D/2)   [T,D]
+ * rotary        each head's pair (i, i + D/2) is turned by its angle  (Su et al. 2021, in the
  *               rotate-half layout of Hugging Face's llama):
  *               y[i] = x[i] c - x[i+D/2] s,  y[i+D/2] = x[i+D/2] c + x[i] s
  *               x [N,H·D], positions [N]; attribute sign -1 turns back, which is the gradient.

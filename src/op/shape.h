@@ -24,6 +24,11 @@ static inline bool gw_attr_whole(double value, double low) {
   return value >= low && value <= 0x1p40 && (double)(int64_t)value == value;
 }
 
+/* Whether a·b·c operations, a few dozen times over, can be counted in 64 bits. */
+static inline bool gw_countable(int64_t a, int64_t b, int64_t c) {
+  return gw_mul_i64(a, b, &a) && gw_mul_i64(a, c, &a) && a <= INT64_MAX >> 5;
+}
+
 /* Random sizes for examples: odd ones, powers of two, 1. */
 static inline int64_t gw_example_size(GwExample *example, int64_t largest) {
   static const int64_t sizes[] = {1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 32, 33, 48, 64, 65, 127};

@@ -73,6 +73,9 @@ typedef struct {
   size_t size;
 } GwMap;
 GwStatus gw_map_open(const char *path, GwMap *out);
+/* Gives back the memory of [offset, offset + size) and what the system may have read along with it
+ * (64 KiB around); it may be read again. So whoever reads a large file need not hold all of it. */
+void gw_map_release(const GwMap *map, size_t offset, size_t size);
 void gw_map_close(GwMap *map);
 
 /* An exclusive lock (flock) on `path`, created when absent; GW_BUSY names the owner's process id,

@@ -8,6 +8,8 @@
 #include "os/fs.h"
 #include "os/os_error.h"
 
+enum { AROUND_BYTES = 1 << 16 }; /* Linux maps up to this much on one fault */
+
 static GwStatus map_descriptor(int descriptor, const char *path, GwMap *out) {
   struct stat info;
   if (fstat(descriptor, &info) != 0) return gw__os_fail(errno, path, "stat");
@@ -27,6 +29,14 @@ GwStatus gw_map_open(const char *path, GwMap *out) {
   GwStatus status = map_descriptor(descriptor, path, out);
   close(descriptor);
   return status;
+}
+
+void gw_map_release(const GwMap *map, size_t offset, size_t size) {
+  GW_ASSERT(offset <= map->size && size <= map->size - offset);
+  size_t end = gw_align_up(offset + size, AROUND_BYTES);
+  if (end > map->size) end = map->size;
+  offset -= offset % AROUND_BYTES;
+  if (offset < end) madvise((void *)(uintptr_t)(map->data + offset), end - offset, MADV_DONTNEED);
 }
 
 void gw_map_close(GwMap *map) {

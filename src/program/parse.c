@@ -4,11 +4,11 @@
  * in increasing order without holes, so the program is built with gw_value_add and gw_emit as a
  * model would build it, and what the text says about types and ids is compared with the outcome.
  * Memory grows with the number of lines only; the verifier has the last word. */
-#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mathd.h"
 #include "program/op.h"
 #include "program/words.h"
 
@@ -117,7 +117,7 @@ static GwStatus take_real(Parser *parser, const char *what, double *out) {
   text[length] = 0;
   char *end = text;
   double number = strtod(text, &end);
-  if (length == 0 || *end || !isfinite(number))
+  if (length == 0 || *end || !gw_is_finite(number))
     return fail_line(parser, "expected a number for %s instead of %s", what, excerpt(parser).text);
   parser->at += length;
   *out = number;

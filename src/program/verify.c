@@ -3,11 +3,11 @@
  * Values are checked alone, then ops in order (each may only read what was made before it), then
  * names, and last the memory plan: a sweep over the ops keeps the spans of the values alive sorted
  * by offset, so a new value has to be compared with its two neighbours only. */
-#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mathd.h"
 #include "program/op.h"
 #include "program/words.h"
 
@@ -157,7 +157,7 @@ static GwStatus check_attributes(const GwProgram *program, int32_t index) {
   const GwOp *op = &program->ops[index];
   const GwOpDef *def = gw_op_def(op->code);
   for (int k = 0; k < GW_ATTR_MAX; k++) {
-    if (!isfinite(op->attr[k])) return fail_op(program, index, "attribute %d is not finite", k);
+    if (!gw_is_finite(op->attr[k])) return fail_op(program, index, "attribute %d is not finite", k);
     if (k >= gw_op_attr_count(def) && op->attr[k] != 0)
       return fail_op(program, index, "too many attributes");
   }

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "base/rng.h"
 #include "state/checkpoint_manifest.h"
 #include "state/safetensors.h"

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "base/json.h"
 
 enum { FORMAT_VERSION = 1, SEAL_BYTES = 42, TEXT_BYTES_MAX = 16 << 20 };

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "base/json.h"
 
 enum { LENGTH_BYTES = 8 };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "godwit/log.h"
 
 enum { HEADER_BYTES = 64, FIXED_WORDS = 5, VERSION = 1 };
@@ -33,15 +33,19 @@ static uint64_t seal(const GwLedger *ledger, const uint64_t *record) {
   return gw_hash_bytes(record, ledger->record_bytes - sizeof *record, VERSION);
 }
 
-/* Reads the record of a step; false when it is not there or its seal is broken. */
-static bool read_record(GwLedger *ledger, int64_t step, uint64_t *record) {
-  size_t got = 0;
-  uint64_t offset = HEADER_BYTES + (uint64_t)(step - 1) * ledger->record_bytes;
+typedef enum { WHOLE, BLANK, DAMAGED } Condition;
+
+/* Reads the record of a step. */
+static Condition read_record(GwLedger *ledger, int64_t step, uint64_t *record) {
+  size_t got = 0, words = ledger->record_bytes / sizeof *record;
+  uint64_t offset = HEADER_BYTES + (uint64_t)(step - 1) * ledger->record_bytes, bits = 0;
   GwStatus status =
       ledger->fs->read_at(ledger->fs, ledger->file, offset, record, ledger->record_bytes, &got);
-  size_t last = ledger->record_bytes / sizeof *record - 1;
-  return status == GW_OK && got == ledger->record_bytes && record[last] == seal(ledger, record) &&
-         (int64_t)record[0] == step;
+  if (status != GW_OK || got != ledger->record_bytes) return DAMAGED;
+  for (size_t i = 0; i < words; i++) bits |= record[i];
+  if (bits == 0) return BLANK;
+  bool sealed = record[words - 1] == seal(ledger, record) && (int64_t)record[0] == step;
+  return sealed ? WHOLE : DAMAGED;
 }
 
 static GwStatus check_header(GwLedger *ledger, uint64_t *size) {
@@ -81,7 +85,8 @@ GwStatus gw_ledger_open(GwFs *fs, const char *path, int32_t lanes, GwLedger **ou
   GW_TRY_GOTO(status, fs->open(fs, path, GW_FILE_APPEND, &ledger->file), failed);
   GW_TRY_GOTO(status, check_header(ledger, &size), failed);
   ledger->steps = (int64_t)((size - HEADER_BYTES) / ledger->record_bytes);
-  while (ledger->steps > 0 && !read_record(ledger, ledger->steps, ledger->record)) ledger->steps--;
+  while (ledger->steps > 0 && read_record(ledger, ledger->steps, ledger->record) != WHOLE)
+    ledger->steps--;
   uint64_t whole = HEADER_BYTES + (uint64_t)ledger->steps * ledger->record_bytes;
   if (whole < size) GW_TRY_GOTO(status, fs->truncate(fs, ledger->file, whole), failed);
   *out = ledger;
@@ -116,6 +121,20 @@ static GwStatus compare(const GwLedger *ledger, int64_t step) {
   return GW_OK;
 }
 
+/* Appends ledger->record, unless an earlier one was lost: its place would be wrong. */
+static void append(GwLedger *ledger) {
+  if (ledger->lost) return;
+  GwStatus status =
+      ledger->fs->write(ledger->fs, ledger->file, ledger->record, ledger->record_bytes);
+  if (status == GW_OK) {
+    ledger->steps++;
+    return;
+  }
+  ledger->lost = true;
+  gw_log(GW_LOG_WARNING, "the ledger ends at step %lld: %s", (long long)ledger->steps,
+         gw_error_message());
+}
+
 GwStatus gw_ledger_put(GwLedger *ledger, const GwLedgerEntry *entry, const uint64_t *lanes) {
   const uint64_t fixed[FIXED_WORDS] = {(uint64_t)entry->step, (uint64_t)entry->loss_sum,
                                        (uint64_t)entry->tokens, entry->total_signature,
@@ -124,22 +143,27 @@ GwStatus gw_ledger_put(GwLedger *ledger, const GwLedgerEntry *entry, const uint6
   memcpy(ledger->record + FIXED_WORDS, lanes, sizeof *lanes * (size_t)ledger->lanes);
   ledger->record[FIXED_WORDS + ledger->lanes] = seal(ledger, ledger->record);
   if (entry->step <= ledger->steps) {
-    if (!read_record(ledger, entry->step, ledger->recorded))
+    Condition condition = read_record(ledger, entry->step, ledger->recorded);
+    if (condition == DAMAGED)
       return gw_fail(GW_CORRUPT,
                      "%s: the record of step %lld is damaged; move the file away to go on "
                      "without it",
                      ledger->path, (long long)entry->step);
-    return compare(ledger, entry->step);
+    return condition == BLANK ? GW_OK : compare(ledger, entry->step);
   }
-  if (ledger->lost || entry->step != ledger->steps + 1) return GW_OK;
-  GwStatus status =
-      ledger->fs->write(ledger->fs, ledger->file, ledger->record, ledger->record_bytes);
-  if (status == GW_OK) {
-    ledger->steps++;
-  } else {
-    ledger->lost = true;
-    gw_log(GW_LOG_WARNING, "the ledger ends at step %lld: %s", (long long)ledger->steps,
-           gw_error_message());
-  }
+  GW_ASSERT(ledger->lost || entry->step == ledger->steps + 1);
+  append(ledger);
   return GW_OK;
+}
+
+void gw_ledger_reach(GwLedger *ledger, int64_t step) {
+  if (ledger->steps >= step) return;
+  gw_log(GW_LOG_WARNING, "%s: the records of steps %lld to %lld are lost; the run goes on",
+         ledger->path, (long long)ledger->steps + 1, (long long)step);
+  memset(ledger->record, 0, ledger->record_bytes);
+  while (ledger->steps < step && !ledger->lost) append(ledger);
+}
+
+GwStatus gw_ledger_sync(GwLedger *ledger) {
+  return ledger->fs->sync_file(ledger->fs, ledger->file);
 }

@@ -5,7 +5,7 @@
  * Layout, little-endian: 64 bytes of header (8 "GWLEDGER", u32 version 1, u32 lanes, zeros), then
  * one record per step from step 1 on: i64 step, i64 loss_sum, i64 tokens, u64 total signature, u64
  * state hash, u64 × lanes, u64 XXH3 of the record so far. A torn last record is cut off when
- * opened. */
+ * opened; a record of zeros stands for a step whose entry was lost. */
 #ifndef GW_LEDGER_H
 #define GW_LEDGER_H
 
@@ -23,9 +23,16 @@ GwStatus gw_ledger_open(GwFs *fs, const char *path, int32_t lanes, GwLedger **ou
 void gw_ledger_close(GwLedger *ledger); /* NULL is fine */
 int64_t gw_ledger_steps(const GwLedger *ledger);
 
-/* Appends the entry, or compares it when the step is there already: GW_NUMERIC names what differs.
- * `lanes`: their signatures. A full disk is not an error here: the entry is lost with a warning,
- * and so are later ones. */
+/* For a run that goes on from `step`: where the ledger ends earlier (a full disk, a file that was
+ * cut short), says so and leaves the lost records blank, so that later ones find their place. */
+void gw_ledger_reach(GwLedger *ledger, int64_t step);
+
+/* Makes the records durable. */
+GwStatus gw_ledger_sync(GwLedger *ledger);
+
+/* Appends the entry, or compares it when the step is recorded already: GW_NUMERIC names what
+ * differs. `lanes`: their signatures. A full disk is not an error here: the entry is lost with a
+ * warning, and so are later ones. */
 GwStatus gw_ledger_put(GwLedger *ledger, const GwLedgerEntry *entry, const uint64_t *lanes);
 
 #endif

@@ -1,6 +1,5 @@
 /* The training loop: dull and short. Everything that decides a number is in the trainer; this
  * drives it over the folder of a run: sample, step, record, validate, checkpoint. */
-#include <math.h> /* NAN */
 #include <string.h>
 
 #include "base/arena.h"
@@ -39,7 +38,7 @@ static GwStatus open_corpus(Run *run) {
   const char *dir = run->options->data_dir ? run->options->data_dir : run->recipe.data.dir;
   if (!dir[0])
     return gw_fail(GW_USAGE, "no data: give --data DIR, a folder that `godwit prepare` wrote");
-  GW_TRY(gw_corpus_open(dir, false, &run->corpus));
+  GW_TRY(gw_corpus_open(dir, true, &run->corpus));
   int32_t vocab = gw_tokenizer_vocab_size(gw_corpus_tokenizer(run->corpus));
   if (run->recipe.model.vocab_size == 0) run->recipe.model.vocab_size = vocab;
   if (run->recipe.model.vocab_size < vocab)
@@ -90,6 +89,7 @@ static GwStatus restore(Run *run) {
     return gw_fail(GW_MISMATCH, "%s is of another recipe", path);
   run->step = run->saved = info.step;
   gw_log(GW_LOG_INFO, "resuming from %s", path);
+  gw_ledger_reach(run->folder.ledger, info.step);
   return gw_jsonl_cut(&run->folder.metrics, "step", info.step);
 }
 
@@ -137,6 +137,7 @@ static GwStatus record(Run *run, const GwStepReport *step, double seconds) {
                          .total_signature = step->signature,
                          .state_hash = gw_trainer_hash(run->trainer, run->step)};
   run->report.state_hash = entry.state_hash;
+  run->report.has_loss = true;
   run->report.loss = step->loss;
   gw_jsonl_add(&run->folder.metrics,
                json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:f}", "step", (json_int_t)run->step,
@@ -185,6 +186,7 @@ static GwStatus save(Run *run) {
   GwCheckpointInfo info = {.step = run->step,
                            .recipe_identity = gw_recipe_identity(&run->recipe),
                            .state_hash = gw_trainer_hash(run->trainer, run->step)};
+  gw_run_folder_sync(&run->folder);
   GwStatus status = gw_checkpoint_save(run->folder.fs, run->folder.checkpoints, &info,
                                        gw_trainer_state(run->trainer), GW_STATE_GROUPS,
                                        run->recipe.train.keep_checkpoints);
@@ -240,7 +242,6 @@ static GwStatus finish(Run *run) {
 GwStatus gw_train(const GwTrainOptions *options, GwTrainReport *out) {
   Run run = {.options = options, .recipe = *options->recipe, .folder = {.lock = {-1}}};
   gw_arena_init(&run.arena);
-  run.report.loss = NAN;
   GwStatus status = set_up(&run);
   if (status == GW_OK) {
     run.report.was_finished = options->resume && run.step > 0 && run.step >= run.last;

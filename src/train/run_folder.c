@@ -135,6 +135,15 @@ void gw_run_folder_close(GwRunFolder *folder) {
   *folder = (GwRunFolder){.lock = {-1}};
 }
 
+void gw_run_folder_sync(GwRunFolder *folder) {
+  GwFs *fs = folder->fs;
+  GwStatus status = fs->sync_file(fs, folder->journal.file);
+  if (status == GW_OK) status = fs->sync_file(fs, folder->metrics.file);
+  if (status == GW_OK) status = gw_ledger_sync(folder->ledger);
+  if (status != GW_OK)
+    gw_log(GW_LOG_WARNING, "the run's record may not be on the disk: %s", gw_error_message());
+}
+
 void gw_run_folder_journal(GwRunFolder *folder, const char *event, int64_t step, json_t *details) {
   char time[24];
   gw_clock_utc(time);

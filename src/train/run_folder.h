@@ -30,6 +30,10 @@ GwStatus gw_run_folder_open(GwFs *fs, const char *path, const GwRecipe *recipe,
                             const GwCorpus *corpus, bool resume, GwRunFolder *out);
 void gw_run_folder_close(GwRunFolder *folder); /* a zeroed one is fine */
 
+/* Makes journal, metrics and ledger durable; done before a checkpoint is written, so that none can
+ * be ahead of its record. A failure is only a warning. */
+void gw_run_folder_sync(GwRunFolder *folder);
+
 /* Adds a line to the journal: time, event, step, and the members of `details` (released; may be
  * NULL). */
 void gw_run_folder_journal(GwRunFolder *folder, const char *event, int64_t step, json_t *details);

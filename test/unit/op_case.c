@@ -68,8 +68,7 @@ void gw_case_init(GwCase *test, GwOpcode code, uint64_t seed, bool full) {
   GW_ASSERT(status == GW_OK);
   for (int i = 0; i < GW_IN_MAX; i++) {
     if (!test->shapes.has[i]) continue;
-    if (test->shapes.in[i].rank == 0 || test->shapes.in[i].dtype != def->in[i].dtype)
-      GW_ASSERT(!"the example must set every type as the op declares it");
+    GW_ASSERT(test->shapes.in[i].rank > 0 && test->shapes.in[i].dtype == def->in[i].dtype);
     test->in[i] = calloc(1, gw_oracle_size(&test->shapes.in[i]) + 1);
     if (def->in[i].dtype == GW_F32 || def->in[i].dtype == GW_F64)
       fill_real(test, i);

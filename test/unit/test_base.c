@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/hash.h"
+#include "base/hash64.h"
 #include "base/mathd.h"
 #include "base/pool.h"
 

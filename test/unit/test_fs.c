@@ -242,6 +242,8 @@ static void maps_show_whole_files(void **state) {
   assert_ok(gw_map_open(at(&disk, "m"), &map));
   assert_int_equal(map.size, 6);
   assert_memory_equal(map.data, "mapped", 6);
+  gw_map_release(&map, 2, 3);
+  assert_memory_equal(map.data, "mapped", 6);
   gw_map_close(&map);
   write_text(fs, at(&disk, "m"), GW_FILE_CREATE, "");
   assert_ok(gw_map_open(at(&disk, "m"), &map));

@@ -79,7 +79,7 @@ static void overrides_win_and_use_the_same_schema(void **unused) {
   assert_fails(GW_USAGE, "override 'train.steps=0'", override("{}", "train.steps=0", &recipe));
   assert_fails(GW_USAGE, "'train.steps'", override("{}", "steps=100", &recipe));
   assert_fails(GW_USAGE, "'train.steps'", override("{}", "train.stesp=100", &recipe));
-  assert_fails(GW_USAGE, "group of keys", override("{}", "train=100", &recipe));
+  assert_fails(GW_USAGE, "for example train.steps", override("{}", "train=100", &recipe));
   assert_fails(GW_USAGE, "key=value", override("{}", "train.steps", &recipe));
   assert_fails(GW_USAGE, "whole number", override("{}", "train.steps=5, seed: 3", &recipe));
   assert_fails(GW_USAGE, "model.heads", override("{}", "model.heads=3", &recipe));

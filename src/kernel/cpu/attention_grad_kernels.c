@@ -7,7 +7,6 @@
  * see have p = ds = 0 and add 0; a result that is -0 because of an omitted +0 is mended by the
  * final + 0. */
 #include "kernel/cpu/attention_tile.h"
-#include "op/attention_scratch.h"
 
 enum { BLOCK = GW_ATTENTION_BLOCK, KEYS = GW_ATTENTION_KEYS };
 
@@ -21,9 +20,10 @@ typedef struct {
 
 /* The scratch of one thread. */
 typedef struct {
-  float *k_panels, *v_panels; /* [., head, GW_PANEL] */
+  float *k_panels, *v_panels; /* groups of GW_PANEL */
   float *k, *dk, *dv;         /* [context, padded] */
   float *q, *dy, *dq;         /* [BLOCK, padded] */
+  float *q_tiles, *dy_tiles;  /* groups of GW_ROWS */
   float *p, *ds;              /* [BLOCK, KEYS] */
   float lse[BLOCK], delta[BLOCK];
   GwSpan span[BLOCK];           /* keys of each query; empty beyond the last query */
@@ -36,7 +36,7 @@ static void block_init(Block *b, const GwCall *call, int thread, const Backward 
   float *next = gw_scratch(call, thread);
   float **arrays[] = {&b->k_panels, &b->v_panels, &b->k, &b->dk, &b->dv};
   for (size_t i = 0; i < GW_COUNT_OF(arrays); i++, next += keys * padded) *arrays[i] = next;
-  float **rows[] = {&b->q, &b->dy, &b->dq};
+  float **rows[] = {&b->q, &b->dy, &b->dq, &b->q_tiles, &b->dy_tiles};
   for (size_t i = 0; i < GW_COUNT_OF(rows); i++, next += BLOCK * padded) *rows[i] = next;
   b->p = next;
   b->ds = next + BLOCK * KEYS;
@@ -50,12 +50,11 @@ static void load_queries(const Backward *w, Block *b, int64_t start, int64_t h, 
   b->row = row;
   b->rows = gw_min_i64(w->context - row, BLOCK);
   int64_t n = start + row, at = n * a->width + h * a->head;
-  size_t bytes = (size_t)(BLOCK * a->padded) * sizeof(float);
-  memset(b->q, 0, bytes);
-  memset(b->dy, 0, bytes);
-  memset(b->dq, 0, bytes);
+  memset(b->dq, 0, (size_t)(BLOCK * a->padded) * sizeof *b->dq);
   gw_pack_rows(a, w->q + at, a->width, b->rows, b->q);
   gw_pack_rows(a, w->dy + at, a->width, b->rows, b->dy);
+  gw_pack_groups(a, w->q + at, a->width, b->rows, GW_ROWS, b->q_tiles);
+  gw_pack_groups(a, w->dy + at, a->width, b->rows, GW_ROWS, b->dy_tiles);
   b->first_key = row;
   for (int64_t r = 0; r < BLOCK; r++) {
     GwSpan *tile = &b->tile[r / GW_ROWS];
@@ -76,7 +75,7 @@ static void load_queries(const Backward *w, Block *b, int64_t start, int64_t h, 
 GW_INLINE void weigh(const Block *b, int64_t r, int64_t key, float scale, float *p, float *ds) {
   gw_vf scales = gw_v_set(scale), score = gw_v_mul(scales, gw_v_load(p));
   gw_vf weight = gw_v_exp(gw_v_sub(score, gw_v_set(b->lse[r])));
-  weight = gw_masked(weight, key, b->span[r]);
+  weight = gw_masked(weight, gw_v_zero(), key, b->span[r]);
   gw_vf d = gw_v_mul(weight, gw_v_sub(gw_v_load(ds), gw_v_set(b->delta[r])));
   gw_v_store(p, weight);
   gw_v_store(ds, gw_v_mul(d, scales));
@@ -88,8 +87,8 @@ static void weigh_panel(const Backward *w, Block *b, int64_t t, int64_t key, int
   GwSpan span = b->tile[t];
   int64_t row = t * GW_ROWS, keys = span.last + 1 - key;
   float *p = b->p + row * KEYS + column, *ds = b->ds + row * KEYS + column;
-  gw_scores(a, b->q + row * a->padded, b->k_panels + key * a->head, keys, p, KEYS);
-  gw_scores(a, b->dy + row * a->padded, b->v_panels + key * a->head, keys, ds, KEYS);
+  gw_scores(a, b->q_tiles + row * a->head, b->k_panels + key * a->head, keys, p);
+  gw_scores(a, b->dy_tiles + row * a->head, b->v_panels + key * a->head, keys, ds);
   for (int64_t r = 0; r < GW_ROWS; r++)
     for (int64_t j = 0; j < GW_PANEL && j < keys; j += GW_VL)
       weigh(b, row + r, key + j, a->scale, p + r * KEYS + j, ds + r * KEYS + j);
@@ -148,8 +147,8 @@ static void backward_unit(const Backward *w, Block *b, int64_t start, int64_t gr
   const GwHeads *a = &w->a;
   int64_t kv_at = start * a->kv_width + group * a->head, shared = a->heads / a->kv_heads;
   size_t bytes = (size_t)(gw_ceil_div(w->context, KEYS) * KEYS * a->padded) * sizeof(float);
-  gw_pack_panels(a, w->k + kv_at, w->context, b->k_panels);
-  gw_pack_panels(a, w->v + kv_at, w->context, b->v_panels);
+  gw_pack_groups(a, w->k + kv_at, a->kv_width, w->context, GW_PANEL, b->k_panels);
+  gw_pack_groups(a, w->v + kv_at, a->kv_width, w->context, GW_PANEL, b->v_panels);
   gw_pack_rows(a, w->k + kv_at, a->kv_width, w->context, b->k);
   memset(b->dk, 0, bytes);
   memset(b->dv, 0, bytes);

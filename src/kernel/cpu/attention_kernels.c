@@ -1,12 +1,12 @@
 /* attention and attention_cached, a block of queries of one head at a time: their scores against
- * all keys they see stay in scratch, [ROWS, keys]; the row maxima are exact whatever the order, the
- * sums keep their 16 partial sums, and the values are added in order of the keys. Tiles of GW_ROWS
- * queries take turns on each stretch of keys, so that it comes from the first-level cache.
+ * all keys they see stay in scratch, in stretches [ROWS, KEYS]; the row maxima are exact whatever
+ * the order, the sums keep their 16 partial sums, and the values are added in order of the keys.
+ * Tiles of GW_ROWS queries take turns on each stretch, so that its keys and values come from the
+ * first-level cache.
  *
  * A thread packs the keys and values of a kv head once and keeps them for as long as its queries
- * need the same ones: k in panels [., head, GW_PANEL], v in rows [., padded]. */
+ * need the same ones: k in groups of GW_PANEL, v in rows [., padded]. */
 #include "kernel/cpu/attention_tile.h"
-#include "op/attention_scratch.h"
 
 enum { ROWS = GW_ATTENTION_ROWS, KEYS = GW_ATTENTION_KEYS, TILES = ROWS / GW_ROWS };
 
@@ -22,49 +22,54 @@ typedef struct {
 typedef struct {
   int64_t held; /* which kv head of which sequence is packed */
   float *panels, *values, *scores, *q, *y;
-  int64_t stride; /* of scores */
 } Scratch;
 
 static Scratch scratch_of(const GwCall *call, int thread, const Forward *f) {
   int64_t keys = gw_ceil_div(f->keys, KEYS) * KEYS;
-  Scratch s = {.held = -1, .stride = keys + 16};
-  s.panels = gw_scratch(call, thread);
+  Scratch s = {.held = -1, .panels = gw_scratch(call, thread)};
   s.values = s.panels + keys * f->a.padded;
   s.scores = s.values + keys * f->a.padded;
-  s.q = s.scores + ROWS * s.stride;
+  s.q = s.scores + ROWS * keys;
   s.y = s.q + ROWS * f->a.padded;
-  GW_ASSERT((char *)(s.y + ROWS * f->a.padded) <=
-            (char *)gw_scratch(call, thread) + call->scratch_bytes);
+  GW_ASSERT((char *)(s.y + ROWS * f->a.padded) <= (char *)s.panels + call->scratch_bytes);
   return s;
 }
 
-/* The largest of s[first..last]. */
-static float largest(const float *s, GwSpan span) {
-  int64_t i = span.first, end = span.last + 1;
-  gw_vf top = gw_v_set(s[i]);
-  for (; i + GW_VL <= end; i += GW_VL) top = gw_v_max(gw_v_load(s + i), top);
-  top = gw_v_max(gw_v_first_n(gw_v_load_n(s + i, end - i), top, end - i), top);
+/* The score of row r and a key that begins a vector. */
+GW_INLINE float *score_at(const Scratch *s, int64_t r, int64_t key) {
+  size_t stretch = (size_t)key / KEYS, column = (size_t)key % KEYS;
+  return s->scores + stretch * (ROWS * KEYS) + (size_t)r * KEYS + column;
+}
+
+/* The largest product of row r. */
+static float largest(const Scratch *s, int64_t r, GwSpan span) {
+  gw_vf low = gw_v_set(-__builtin_inff()), top = low;
+  for (int64_t key = span.first / GW_VL * GW_VL; key <= span.last; key += GW_VL)
+    top = gw_v_max(gw_masked(gw_v_load(score_at(s, r, key)), low, key, span), top);
   return gw_v_largest(top);
 }
 
-/* Turns the products s of one row into weights e^(scale s - m), 0 outside the span; `all` are the
- * keys of its tile. Sets m; returns the sum. */
-static float weigh(float *s, GwSpan span, GwSpan all, float scale, float *m) {
-  *m = scale * largest(s, span); /* scale > 0: rounding keeps the order */
+static void clear_keys(const Scratch *s, int64_t r, int64_t first, int64_t end) {
+  for (int64_t key = first; key < end; key += GW_VL) gw_v_store(score_at(s, r, key), gw_v_zero());
+}
+
+/* Turns the products of row r into weights e^(scale s - m), 0 at keys of the tile outside the span.
+ * Sets m; returns the sum. */
+static float weigh(const Scratch *s, int64_t r, GwSpan span, GwSpan tile, float scale, float *m) {
+  *m = scale * largest(s, r, span); /* scale > 0: rounding keeps the order */
   gw_vf scales = gw_v_set(scale), top = gw_v_set(*m);
-  int64_t first = span.first / 16 * 16;
-  for (int64_t c = all.first / 16 * 16; c < first; c += GW_VL) gw_v_store(s + c, gw_v_zero());
+  int64_t first = span.first / 16 * 16, end = span.last / 16 * 16 + 16;
+  clear_keys(s, r, tile.first / 16 * 16, first);
+  clear_keys(s, r, end, tile.last + 1);
   GwVSum16 sum = gw_v_sum16();
-  int64_t c = first;
-  for (; c <= span.last; c += 16)
+  for (int64_t c = first; c < end; c += 16)
     for (int j = 0; j < GW_SUM_VECTORS; j++) {
-      int64_t key = c + j * GW_VL;
-      gw_vf p = gw_v_exp(gw_v_sub(gw_v_mul(scales, gw_v_load(s + key)), top));
-      p = gw_masked(p, key, span);
-      gw_v_store(s + key, p);
+      float *at = score_at(s, r, c + j * GW_VL);
+      gw_vf p = gw_v_exp(gw_v_sub(gw_v_mul(scales, gw_v_load(at)), top));
+      p = gw_masked(p, gw_v_zero(), c + j * GW_VL, span);
+      gw_v_store(at, p);
       sum.part[j] = gw_v_add(sum.part[j], p);
     }
-  for (; c <= all.last; c += GW_VL) gw_v_store(s + c, gw_v_zero());
   return gw_v_sum16_total(&sum);
 }
 
@@ -102,8 +107,8 @@ static void score_block(const Forward *f, const Scratch *s, const Block *b) {
   for (int64_t key = b->all.first / GW_PANEL * GW_PANEL; key <= b->all.last; key += GW_PANEL)
     for (int64_t t = 0; t < TILES; t++)
       if (key + GW_PANEL > b->tile[t].first && key <= b->tile[t].last)
-        gw_scores(a, s->q + t * GW_ROWS * a->padded, s->panels + key * a->head,
-                  b->tile[t].last + 1 - key, s->scores + t * GW_ROWS * s->stride + key, s->stride);
+        gw_scores(a, s->q + t * GW_ROWS * a->head, s->panels + key * a->head,
+                  b->tile[t].last + 1 - key, score_at(s, t * GW_ROWS, key));
 }
 
 static void add_values(const Forward *f, const Scratch *s, const Block *b) {
@@ -114,7 +119,7 @@ static void add_values(const Forward *f, const Scratch *s, const Block *b) {
       int64_t from = gw_max_i64(key, b->tile[t].first);
       int64_t last = gw_min_i64(key + KEYS - 1, b->tile[t].last);
       if (from > last) continue;
-      GwWeights w = {s->scores + t * GW_ROWS * s->stride + from, s->stride, 1};
+      GwWeights w = {score_at(s, t * GW_ROWS, from), KEYS, 1};
       gw_tiles(false, s->y + t * GW_ROWS * padded, padded, w, s->values + from * padded, padded,
                last + 1 - from, padded);
     }
@@ -125,11 +130,10 @@ static void attend(const Forward *f, Scratch *s, int64_t sequence, int64_t h, in
   const GwHeads *a = &f->a;
   int64_t n = sequence * f->queries + first;
   Block b = block_of(f, first, f->positions + n);
-  gw_pack_rows(a, f->q + n * a->width + h * a->head, a->width, b.rows, s->q);
-  memset(s->q + b.rows * a->padded, 0, (size_t)((ROWS - b.rows) * a->padded) * sizeof *s->q);
+  gw_pack_groups(a, f->q + n * a->width + h * a->head, a->width, b.rows, GW_ROWS, s->q);
   score_block(f, s, &b);
   for (int64_t r = 0; r < b.rows; r++)
-    b.sum[r] = weigh(s->scores + r * s->stride, b.span[r], b.tile[r / GW_ROWS], a->scale, &b.m[r]);
+    b.sum[r] = weigh(s, r, b.span[r], b.tile[r / GW_ROWS], a->scale, &b.m[r]);
   add_values(f, s, &b);
   for (int64_t r = 0; r < b.rows; r++) {
     float *y = f->y + (n + r) * a->width + h * a->head;
@@ -150,7 +154,7 @@ static void forward_blocks(const GwCall *call, void *context, int64_t first, int
     if (s.held != sequence * a->kv_heads + group) {
       s.held = sequence * a->kv_heads + group;
       int64_t at = sequence * f->key_rows * a->kv_width + group * a->head;
-      gw_pack_panels(a, f->k + at, f->keys, s.panels);
+      gw_pack_groups(a, f->k + at, a->kv_width, f->keys, GW_PANEL, s.panels);
       gw_pack_rows(a, f->v + at, a->kv_width, f->keys, s.values);
     }
     attend(f, &s, sequence, h, block * ROWS);

@@ -7,6 +7,7 @@
 #define GW_ATTENTION_TILE_H
 
 #include "kernel/cpu/kernel.h"
+#include "op/attention_scratch.h"
 
 enum {
 #if defined(GW_ISA_AVX512)
@@ -72,14 +73,15 @@ GW_INLINE void gw_tiles(bool fresh, float *out, int64_t out_stride, GwWeights w,
   if (c < columns) gw_tile(1, fresh, out + c, out_stride, w, x + c, x_stride, terms);
 }
 
-/* Scores of GW_ROWS rows [., padded] against a packed panel; `keys` of it are needed. */
-GW_INLINE void gw_scores(const GwHeads *a, const float *rows, const float *panel, int64_t keys,
-                         float *out, int64_t out_stride) {
-  GwWeights w = {rows, a->padded, 1};
+/* Products of GW_ROWS queries (packed in a group) with a packed panel of keys, of which `keys` are
+ * needed, to rows GW_ATTENTION_KEYS apart. */
+GW_INLINE void gw_scores(const GwHeads *a, const float *queries, const float *panel, int64_t keys,
+                         float *out) {
+  GwWeights w = {queries, 1, GW_ROWS};
   if (keys > GW_VL)
-    gw_tile(2, true, out, out_stride, w, panel, GW_PANEL, a->head);
+    gw_tile(2, true, out, GW_ATTENTION_KEYS, w, panel, GW_PANEL, a->head);
   else
-    gw_tile(1, true, out, out_stride, w, panel, GW_PANEL, a->head);
+    gw_tile(1, true, out, GW_ATTENTION_KEYS, w, panel, GW_PANEL, a->head);
 }
 
 /* Four floats in any register set. */
@@ -106,22 +108,22 @@ GW_INLINE void gw_transpose4(const float *from, int64_t from_stride, float *to, 
   memcpy(to + 3 * to_stride, &d, sizeof d);
 }
 
-/* Packs keys [n, head] (rows kv_width apart) as panels [., head, GW_PANEL]; 0 beyond n. */
-static inline void gw_pack_panels(const GwHeads *a, const float *x, int64_t n, float *panels) {
+/* Packs n rows [., head], `stride` apart, as groups [., head, size]; 0 at the end of the last. */
+GW_INLINE void gw_pack_groups(const GwHeads *a, const float *x, int64_t stride, int64_t n,
+                              int64_t size, float *to) {
   int64_t fours = a->head / 4 * 4;
-  for (int64_t first = 0; first < n; first += GW_PANEL, panels += a->head * GW_PANEL) {
-    int64_t keys = gw_min_i64(n - first, GW_PANEL), key = 0;
-    if (keys < GW_PANEL) memset(panels, 0, (size_t)(a->head * GW_PANEL) * sizeof *panels);
-    for (; key + 4 <= keys; key += 4) {
-      const float *from = x + (first + key) * a->kv_width;
+  for (int64_t first = 0; first < n; first += size, to += a->head * size) {
+    int64_t rows = gw_min_i64(n - first, size), r = 0;
+    if (rows < size) memset(to, 0, (size_t)(a->head * size) * sizeof *to);
+    for (; r + 4 <= rows; r += 4) {
+      const float *from = x + (first + r) * stride;
       for (int64_t d = 0; d < fours; d += 4)
-        gw_transpose4(from + d, a->kv_width, panels + d * GW_PANEL + key, GW_PANEL);
+        gw_transpose4(from + d, stride, to + d * size + r, size);
       for (int64_t d = fours; d < a->head; d++)
-        for (int64_t i = 0; i < 4; i++) panels[d * GW_PANEL + key + i] = from[i * a->kv_width + d];
+        for (int64_t i = 0; i < 4; i++) to[d * size + r + i] = from[i * stride + d];
     }
-    for (; key < keys; key++)
-      for (int64_t d = 0; d < a->head; d++)
-        panels[d * GW_PANEL + key] = x[(first + key) * a->kv_width + d];
+    for (; r < rows; r++)
+      for (int64_t d = 0; d < a->head; d++) to[d * size + r] = x[(first + r) * stride + d];
   }
 }
 
@@ -150,12 +152,12 @@ GW_INLINE void gw_span_widen(GwSpan *hull, GwSpan other) {
   hull->last = gw_max_i64(hull->last, other.last);
 }
 
-/* p with 0 at the keys outside the span, where its lanes are keys `key` onwards. */
-GW_INLINE gw_vf gw_masked(gw_vf p, int64_t key, GwSpan span) {
-  if (key >= span.first && key + GW_VL <= span.last + 1) return p;
+/* v with `other` at the keys outside the span, where its lanes are keys `key` onwards. */
+GW_INLINE gw_vf gw_masked(gw_vf v, gw_vf other, int64_t key, GwSpan span) {
+  if (key >= span.first && key + GW_VL <= span.last + 1) return v;
   int64_t low = gw_min_i64(gw_max_i64(span.first - key, 0), GW_VL);
   int64_t high = gw_min_i64(gw_max_i64(span.last + 1 - key, 0), GW_VL);
-  return gw_v_first_n(gw_v_zero(), gw_v_first_n(p, gw_v_zero(), high), low);
+  return gw_v_first_n(other, gw_v_first_n(v, other, high), low);
 }
 
 #endif

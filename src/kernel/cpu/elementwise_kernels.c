@@ -24,6 +24,46 @@ void GW_KERNEL(add)(const GwCall *call) {
 
 /* ---- dropout ---- */
 
+enum { DRAWS = 4 * GW_VD /* words drawn at a time */ };
+
+/* gw_philox of `block` and the GW_VD - 1 counters after it, one per lane: in order, the lower word
+ * of a pair first. Only the lower halves of the lanes mean something until the end. */
+static void draw(uint64_t key, uint64_t step, uint64_t block, uint64_t pairs[DRAWS / 2]) {
+  gw_vu zero = {0}, c0, c1, c2 = zero + step, c3 = zero + (step >> 32);
+  for (uint64_t i = 0; i < GW_VD; i++) c0[i] = block + i;
+  c1 = c0 >> 32;
+  uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+  for (int round = 0; round < 10; round++) {
+    gw_vu a = gw_vu_mul32(c0, zero + UINT64_C(0xD2511F53));
+    gw_vu b = gw_vu_mul32(c2, zero + UINT64_C(0xCD9E8D57));
+    c0 = (b >> 32) ^ c1 ^ (uint64_t)k0;
+    c2 = (a >> 32) ^ c3 ^ (uint64_t)k1;
+    c1 = b;
+    c3 = a;
+    k0 += UINT32_C(0x9E3779B9);
+    k1 += UINT32_C(0xBB67AE85);
+  }
+  uint64_t low[GW_VD], high[GW_VD];
+  c0 = (c0 & UINT32_MAX) | c1 << 32;
+  c2 = (c2 & UINT32_MAX) | c3 << 32;
+  memcpy(low, &c0, sizeof low);
+  memcpy(high, &c2, sizeof high);
+  for (int i = 0; i < GW_VD; i++) {
+    pairs[2 * i] = low[i];
+    pairs[2 * i + 1] = high[i];
+  }
+}
+
+static inline void keep_some(const float *x, float *y, const uint64_t *pairs, uint32_t threshold,
+                             float scale, int64_t n) {
+  uint32_t words[DRAWS];
+  memcpy(words, pairs, sizeof words);
+  for (int64_t j = 0; j < n; j++) {
+    float kept = x[j] * scale;
+    y[j] = words[j] >= threshold ? kept : 0;
+  }
+}
+
 /* Blocks of the four elements that one draw decides. */
 static void dropout_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
                            int thread) {
@@ -32,13 +72,14 @@ static void dropout_blocks(const GwCall *call, void *context, int64_t first, int
   const float *x = call->in[0];
   float *y = call->out[0], scale = (float)(1 / (1 - call->shapes.attr[0]));
   uint32_t threshold = (uint32_t)(call->shapes.attr[0] * 0x1p32);
-  uint64_t key = gw_dropout_key(&call->key, call->shapes.attr[1]);
-  int64_t count = gw_type_count(&call->shapes.in[0]);
-  for (int64_t block = first; block < last; block++) {
-    GwPhilox bits = gw_philox(key, (uint64_t)call->key.step, (uint64_t)block);
-    int64_t n = gw_min_i64(count - 4 * block, 4);
-    for (int64_t j = 0; j < n; j++)
-      y[4 * block + j] = bits.word[j] >= threshold ? x[4 * block + j] * scale : 0;
+  uint64_t key = gw_dropout_key(&call->key, call->shapes.attr[1]), pairs[DRAWS / 2];
+  int64_t end = gw_min_i64(4 * last, gw_type_count(&call->shapes.in[0]));
+  for (int64_t i = 4 * first; i < end; i += DRAWS) {
+    draw(key, (uint64_t)call->key.step, (uint64_t)i / 4, pairs);
+    if (end - i >= DRAWS)
+      keep_some(x + i, y + i, pairs, threshold, scale, DRAWS);
+    else
+      keep_some(x + i, y + i, pairs, threshold, scale, end - i);
   }
 }
 

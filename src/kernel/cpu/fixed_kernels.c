@@ -1,62 +1,73 @@
-/* accumulate, embedding_sum, sign and tally: rounding to fixed point and exact sums. A stretch of
- * gradients is first turned into integers on the stack; the integer loops over them are plain C,
- * which the compiler vectorises, and no order of theirs can matter. */
+/* accumulate, embedding_sum, sign and tally: rounding to fixed point and exact sums. Integer sums
+ * are taken in any order, mod 2^64. */
 #include "kernel/cpu/kernel.h"
 
-enum {
-  GRAIN = 4096,  /* elements worth a task */
-  STRETCH = 256, /* elements quantised at a time */
-};
+enum { GRAIN = 4096 /* elements worth a task */ };
 
 typedef struct {
   double limit;
-  uint64_t signature;
-  int64_t bad;
+  uint64_t signature, bad;
 } Tally;
 
-/* q[0..8) = nearest(g 2^44), or 0 and one more `bad` where g is not in [-limit, limit]. As
- * gw_nearest: from 2^51 on a float times 2^44 is an integer already. */
-static inline void quantise8(const float *g, Tally *tally, int64_t *q) {
-  gw_v8f narrow;
-  memcpy(&narrow, g, sizeof narrow);
-  gw_v8d value = __builtin_convertvector(narrow, gw_v8d);
-  gw_v8d limit = (gw_v8d){0} + tally->limit, magic = (gw_v8d){0} + 0x1.8p52;
-  gw_v8i fits = (gw_v8i)((value <= limit) & (value >= -limit)); /* -1: yes */
-  value = (gw_v8d)((gw_v8i)value & fits) * GW_FIXED_SCALE;
-  gw_v8i small = (gw_v8i)((value < 0x1p51) & (value > -0x1p51));
-  gw_v8d rounded = (value + magic) - magic;
-  value = (gw_v8d)(((gw_v8i)rounded & small) | ((gw_v8i)value & ~small));
-  gw_v8i fixed = __builtin_convertvector(value, gw_v8i);
-  memcpy(q, &fixed, sizeof fixed);
-  for (int i = 0; i < 8; i++) tally->bad += 1 + fits[i];
+/* The signature weights of elements number, number + 1, ... */
+static inline gw_vu first_weights(int64_t number) {
+  gw_vu weight;
+  for (int64_t i = 0; i < GW_VD; i++) weight[i] = GW_SIGN_WEIGHT(number + i);
+  return weight;
 }
 
-static void quantise(const float *g, int64_t n, Tally *tally, int64_t *q) {
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8) quantise8(g + i, tally, q + i);
-  if (i == n) return;
-  float rest[8] = {0};
-  int64_t q_rest[8];
-  memcpy(rest, g + i, (size_t)(n - i) * sizeof *g);
-  quantise8(rest, tally, q_rest);
-  memcpy(q + i, q_rest, (size_t)(n - i) * sizeof *q);
-}
+static const uint64_t weight_step = 2 * GW_SIGN_STEP * GW_VD; /* from one vector to the next */
 
-/* Σ weight(number + i) q_i */
-static uint64_t sign_of(const int64_t *q, int64_t n, int64_t number) {
-  uint64_t signature = 0;
-  for (int64_t i = 0; i < n; i++) signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)q[i];
-  return signature;
+static inline uint64_t lanes_sum(gw_vu v) {
+  uint64_t sum = 0;
+  for (int i = 0; i < GW_VD; i++) sum += v[i];
+  return sum;
 }
 
 /* Adds n gradients to `sum`, whose first element is `number`. */
 static void add_fixed(const float *g, int64_t n, int64_t number, Tally *tally, int64_t *sum) {
-  for (int64_t first = 0; first < n; first += STRETCH) {
-    int64_t q[STRETCH], count = gw_min_i64(n - first, STRETCH);
-    quantise(g + first, count, tally, q);
-    for (int64_t i = 0; i < count; i++) sum[first + i] += q[i];
-    tally->signature += sign_of(q, count, number + first);
+  gw_vu weight = first_weights(number), signature = {0}, fitting = {0};
+  gw_vd limit = (gw_vd){0} + tally->limit;
+  int64_t i = 0;
+  for (; i + GW_VD <= n; i += GW_VD) {
+    gw_vh narrow;
+    memcpy(&narrow, g + i, sizeof narrow);
+    gw_vd value = __builtin_convertvector(narrow, gw_vd);
+    gw_vu fits = (gw_vu)(value <= limit) & (gw_vu)(value >= -limit); /* all ones: yes */
+    value = (gw_vd)((gw_vu)value & fits);
+    gw_vu fixed = gw_vu_nearest(value * GW_FIXED_SCALE), total;
+    memcpy(&total, sum + i, sizeof total);
+    total += fixed;
+    memcpy(sum + i, &total, sizeof total);
+    signature += weight * fixed;
+    weight += weight_step;
+    fitting -= fits;
   }
+  tally->signature += lanes_sum(signature);
+  tally->bad += (uint64_t)i - lanes_sum(fitting);
+  for (; i < n; i++) {
+    double value = (double)g[i];
+    bool fits = value <= tally->limit && value >= -tally->limit;
+    int64_t fixed = fits ? gw_nearest(value * GW_FIXED_SCALE) : 0;
+    sum[i] += fixed;
+    tally->signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)fixed;
+    tally->bad += !fits;
+  }
+}
+
+/* Σ weight(number + i) q_i */
+static uint64_t sign_of(const int64_t *q, int64_t n, int64_t number) {
+  gw_vu weight = first_weights(number), signature = {0};
+  int64_t i = 0;
+  for (; i + GW_VD <= n; i += GW_VD) {
+    gw_vu next;
+    memcpy(&next, q + i, sizeof next);
+    signature += weight * next;
+    weight += weight_step;
+  }
+  uint64_t sum = lanes_sum(signature);
+  for (; i < n; i++) sum += GW_SIGN_WEIGHT(number + i) * (uint64_t)q[i];
+  return sum;
 }
 
 static void accumulate_range(const GwCall *call, void *context, int64_t first, int64_t last,
@@ -67,7 +78,7 @@ static void accumulate_range(const GwCall *call, void *context, int64_t first, i
   add_fixed((const float *)call->in[0] + first, last - first, (int64_t)call->shapes.attr[0] + first,
             &tally, (int64_t *)call->in[1] + first);
   gw_atomic_add_u64(call->in[2], tally.signature);
-  gw_atomic_add_i64(call->in[3], tally.bad);
+  gw_atomic_add_u64(call->in[3], tally.bad);
 }
 
 void GW_KERNEL(accumulate)(const GwCall *call) {
@@ -89,7 +100,7 @@ static void embedding_sum_columns(const GwCall *call, void *context, int64_t fir
     add_fixed(dy + n * width + first, last - first, number + at, &tally, sum + at);
   }
   gw_atomic_add_u64(call->in[3], tally.signature);
-  gw_atomic_add_i64(call->in[4], tally.bad);
+  gw_atomic_add_u64(call->in[4], tally.bad);
 }
 
 void GW_KERNEL(embedding_sum)(const GwCall *call) {

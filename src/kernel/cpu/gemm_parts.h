@@ -1,10 +1,11 @@
 /* The parts of the matrix product: block sizes, packed layouts, packing and the register tile.
  *
  * A tile is GW_TILE_ROWS x GW_TILE_COLUMNS elements of C held in registers. Its operands are
- * panels, padded with zeros to whole tiles: B panel   element (k,j) at k*GW_TILE_COLUMNS + j A
- * panel   by rows   (A's columns are contiguous)  element (i,k) at i*GW_A_ROW + k by depth  (A's
- * rows are contiguous)     element (i,k) at k*GW_A_DEPTH + i so that packing A only copies. Nothing
- * is padded along k: an added fma(0, 0, -0) is not exact. */
+ * panels, padded with zeros to whole tiles:
+ *   B panel             element (k,j) at k*GW_TILE_COLUMNS + j
+ *   A panel, by rows    (A's columns are contiguous) element (i,k) at i*GW_A_ROW + k
+ *            by depth   (A's rows are contiguous)    element (i,k) at k*GW_A_DEPTH + i
+ * so that packing A only copies. Nothing is padded along k: an added fma(0, 0, -0) is not exact. */
 #ifndef GW_GEMM_PARTS_H
 #define GW_GEMM_PARTS_H
 

@@ -3,9 +3,9 @@
 #include "kernel/cpu/kernel.h"
 
 enum {
-  GRAIN = 4096,          /* elements worth a task */
-  STRIP = 4,             /* vectors in a strip of columns */
-  COLUMNS = STRIP * 16u, /* at least these many columns per task */
+  GRAIN = 4096,         /* elements worth a task */
+  STRIP = 4,            /* vectors in a strip of columns */
+  COLUMNS = STRIP * 16, /* at least these many columns per task */
 };
 
 #define INLINE static inline __attribute__((always_inline))

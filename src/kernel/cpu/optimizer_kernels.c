@@ -6,22 +6,23 @@ enum {
   STRETCH = 256, /* elements of adamw at a time, so that their gradients stay on the stack */
 };
 
-/* Eight totals as doubles, times scale. */
-static inline void scaled8(const int64_t *total, double scale, gw_v8d *out) {
-  gw_v8i whole;
+/* Totals as doubles, times scale. */
+static inline gw_vd scaled(const int64_t *total, double scale) {
+  gw_vu whole;
   memcpy(&whole, total, sizeof whole);
-  *out = __builtin_convertvector(whole, gw_v8d) * scale;
+  return gw_vd_from_int(whole) * scale;
 }
 
 static double block_square_sum(const int64_t *total, int64_t n, double unit) {
-  gw_v8d part = {0}, g;
+  gw_vd part[8 / GW_VD] = {{0}};
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    scaled8(total + i, unit, &g);
-    part += g * g;
-  }
+  for (; i + 8 <= n; i += 8)
+    for (int j = 0; j < 8 / GW_VD; j++) {
+      gw_vd g = scaled(total + i + j * GW_VD, unit);
+      part[j] += g * g;
+    }
   double sum[8];
-  memcpy(sum, &part, sizeof sum);
+  memcpy(sum, part, sizeof sum);
   for (int j = 0; i + j < n; j++) {
     double last = (double)total[i + j] * unit;
     sum[j] += last * last;
@@ -71,13 +72,11 @@ static inline void update_some(const Step *s, float *p, float *m, float *v, cons
   gw_v_put(p, gw_v_fma(s->minus_lr, gw_v_fma(s->decay, old, update), old), n);
 }
 
-/* (float)(total scale) for n totals; `out` has room for the next multiple of 8 */
+/* out = (float)(total scale) for n totals */
 static void narrow(const int64_t *total, int64_t n, double scale, float *out) {
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    gw_v8d wide;
-    scaled8(total + i, scale, &wide);
-    gw_v8f g = __builtin_convertvector(wide, gw_v8f);
+  for (; i + GW_VD <= n; i += GW_VD) {
+    gw_vh g = __builtin_convertvector(scaled(total + i, scale), gw_vh);
     memcpy(out + i, &g, sizeof g);
   }
   for (; i < n; i++) out[i] = (float)((double)total[i] * scale);

@@ -370,10 +370,41 @@ static inline float gw_v_row_dot(const float *a, const float *b, int64_t n) {
   return gw_v_sum16_total(&sum);
 }
 
-/* Eight doubles and eight 64-bit integers, by the compiler's vector extension. Only for variables:
- * passed by value they would change the calling convention where registers are narrower. */
-typedef double gw_v8d __attribute__((vector_size(64)));
-typedef int64_t gw_v8i __attribute__((vector_size(64)));
-typedef float gw_v8f __attribute__((vector_size(32)));
+/* Doubles and 64-bit integers, GW_VD to a register, by the compiler's vector extension. */
+enum { GW_VD = GW_VL / 2 };
+typedef double gw_vd __attribute__((vector_size(GW_VD * 8)));
+typedef uint64_t gw_vu __attribute__((vector_size(GW_VD * 8)));
+typedef float gw_vh __attribute__((vector_size(GW_VD * 4)));
+
+/* Products of the lower 32 bits. */
+static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vu)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif defined(GW_ISA_AVX2)
+  return (gw_vu)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#else
+  return (a & UINT32_MAX) * (b & UINT32_MAX);
+#endif
+}
+
+/* as gw_nearest: x = high 2^32 + low, each part rounded by adding 1.5 2^52, whose last place is 1
+ */
+static inline gw_vu gw_vu_nearest(gw_vd x) {
+  gw_vd magic = (gw_vd){0} + 0x1.8p52;
+  gw_vd shifted = x * 0x1p-32 + magic, low = x - (shifted - magic) * 0x1p32;
+  return (((gw_vu)shifted - (gw_vu)magic) << 32) + ((gw_vu)(low + magic) - (gw_vu)magic);
+}
+
+/* (double)(int64_t)x, rounded once */
+static inline gw_vd gw_vd_from_int(gw_vu x) {
+#if defined(GW_ISA_AVX512)
+  typedef int64_t Signed __attribute__((vector_size(GW_VD * 8)));
+  return __builtin_convertvector((Signed)x, gw_vd);
+#else /* the halves as digits of 2^84 + 2^63 + high 2^32 and of 2^52 + low, both exact */
+  gw_vu high = ((x ^ (UINT64_C(1) << 63)) >> 32) | UINT64_C(0x4530000000000000);
+  gw_vu low = (x & UINT32_MAX) | UINT64_C(0x4330000000000000);
+  return ((gw_vd)high - (0x1p84 + 0x1p63 + 0x1p52)) + (gw_vd)low;
+#endif
+}
 
 #endif

@@ -4,8 +4,8 @@
  * gw_hash_blocks   Σ over 64 KiB blocks of hash(block, seed + block index) mod 2^64: the sum may be
  *                  taken in any order and in any partition at block boundaries, so threads and
  * ranks can share the work. It is the state hash's building block. */
-#ifndef GW_HASH_H
-#define GW_HASH_H
+#ifndef GW_HASH64_H
+#define GW_HASH64_H
 
 #include "base/base.h"
 

@@ -1,5 +1,5 @@
 /* Adapter to libxxhash's XXH3 64-bit hash. */
-#include "base/hash.h"
+#include "base/hash64.h"
 
 #include <string.h>
 #include <xxhash.h>

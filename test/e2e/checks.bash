@@ -1,0 +1,95 @@
+# What the end-to-end scripts share. Source it with the script's own arguments, SOURCE and BINARY:
+# it sets $source, $godwit and $work (a scratch folder, removed at the end with all that runs), and
+# ends the script through `finish`.
+source=$1
+binary=$2
+godwit=$binary/godwit
+work=$(mktemp -d)
+failures=0
+checks=0
+code=0
+
+leave() {
+  local children
+  children=$(jobs -p)
+  [ -z "$children" ] || kill -9 $children 2>/dev/null
+  rm -rf "$work"
+}
+trap leave EXIT
+
+# run ARGUMENTS...: exit code in $code, standard output and error in $out and $err
+run() {
+  "$godwit" "$@" >"$work/out" 2>"$work/err" </dev/null
+  code=$?
+  out=$(cat "$work/out")
+  err=$(cat "$work/err")
+}
+
+# check WHAT CONDITION...: the condition is a command that must succeed
+check() {
+  local what=$1
+  shift
+  checks=$((checks + 1))
+  "$@" && return
+  failures=$((failures + 1))
+  echo "FAILED: $what"
+  echo "  exit code $code; stdout: ${out:0:300}"
+  echo "  stderr: ${err:0:600}"
+}
+
+finish() {
+  echo "$checks checks, $failures failed"
+  [ $failures -eq 0 ]
+  exit
+}
+
+has() { [[ "$1" == *"$2"* ]]; }
+lacks() { [[ "$1" != *"$2"* ]]; }
+# one line that begins with "error: " and nothing else
+one_error() { [[ "$err" == "error: "* ]] && [ "$(grep -c '' "$work/err")" -eq 1 ]; }
+
+# Whether the binary was built with sanitizers: then sizes and times are not the program's own.
+sanitized() { grep -q '^GODWIT_SANITIZE:[^=]*=.' "$binary/CMakeCache.txt"; }
+
+# seed_random SEED: the script's random choices, to be repeated by giving it the printed seed
+seed_random() {
+  RANDOM=$1
+  echo "seed $1"
+}
+# below N: a random whole number in [0, N), N <= 2^30, in $random
+below() { random=$(((RANDOM << 15 | RANDOM) % $1)); }
+
+# write_text FILE BYTES: text that a small model can learn a little about
+write_text() {
+  python3 - "$1" "$2" <<'END'
+import random, sys
+random.seed(1)
+words = "the bird flies over sea and sand where wind meets water on a long quiet night".split()
+size, text = int(sys.argv[2]), []
+while size > 0:
+    text.append(" ".join(random.choices(words, k=9)) + ".\n")
+    size -= len(text[-1])
+open(sys.argv[1], "w").write("".join(text)[:int(sys.argv[2])])
+END
+}
+
+# flip FILE PLACE: changes the byte at PLACE
+flip() {
+  python3 - "$1" "$2" <<'END'
+import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(int(sys.argv[2]))
+    byte = file.read(1)[0]
+    file.seek(int(sys.argv[2]))
+    file.write(bytes([byte ^ 0x10]))
+END
+}
+
+# The state hash of a run or checkpoint, empty when there is none.
+state_hash() { "$godwit" hash "$1" 2>/dev/null | tail -n 1; }
+
+# The two families as recipes that train in a second. Use: run train "${llama[@]}" --data ...
+small=(model.layers=2 model.width=32 model.heads=4 model.context=16 train.steps=50 train.lanes=2
+  train.lane_batch=2 train.schedule.warmup_steps=5 train.validate_every=0)
+llama=("$source/recipes/demo.yaml" "${small[@]}" model.kv_heads=2)
+gpt2=("$source/recipes/shakespeare-cpu.yaml" "${small[@]}" model.dropout=0.1)

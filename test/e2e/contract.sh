@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# N1 of the numbers contract: the hash of the full training state after 50 steps does not depend on
+# the number of threads, on the instruction set, or on whether kernels or references compute.
+# contract.sh SOURCE BINARY
+set -uo pipefail
+source "$(dirname "$0")/checks.bash"
+
+write_text "$work/text.txt" 20000
+run prepare --out "$work/data" "$work/text.txt"
+check "prepare succeeds" test $code -eq 0
+
+# The instruction sets of this machine, from the report of doctor.
+run doctor --json
+best=$(python3 -c 'import json, sys; print(json.loads(sys.argv[1])["best_isa"])' "$out")
+case $best in
+avx512) isas=(generic avx2 avx512) ;;
+avx2) isas=(generic avx2) ;;
+*) isas=(generic) ;;
+esac
+echo "instruction sets: ${isas[*]}"
+
+# trained NAME ARGUMENTS...: trains a run and leaves its hash in $hash
+trained() {
+  local name=$1
+  shift
+  run train "$@" --data "$work/data" --run "$work/$name" --json
+  check "$name trains" test $code -eq 0
+  hash=$(state_hash "$work/$name")
+  check "$name: the hash is one" grep -qE '^0x[0-9a-f]{16}$' <<<"$hash"
+  check "$name: train and hash agree" has "$out" "\"state_hash\":\"$hash\""
+  rm -rf "${work:?}/$name"
+}
+
+for family in llama gpt2; do
+  declare -n recipe=$family
+  trained "$family" "${recipe[@]}" --threads 1
+  expected=$hash
+  echo "$family: $expected"
+  for threads in 2 3 4; do
+    trained "$family-$threads-threads" "${recipe[@]}" --threads $threads
+    check "$family: $threads threads give the same state" test "$hash" = "$expected"
+  done
+  for isa in "${isas[@]}"; do
+    trained "$family-$isa" "${recipe[@]}" --threads 2 --isa "$isa"
+    check "$family: $isa gives the same state" test "$hash" = "$expected"
+  done
+  trained "$family-reference" "${recipe[@]}" --threads 2 --backend reference
+  check "$family: the references give the same state" test "$hash" = "$expected"
+  trained "$family-other-seed" "${recipe[@]}" train.seed=2
+  check "$family: another seed gives another state" test "$hash" != "$expected"
+done
+
+if [ "$best" != avx512 ]; then
+  run train "${llama[@]}" --data "$work/data" --run "$work/missing" --isa avx512
+  check "an instruction set that is not there is refused" test $code -ne 0
+  check "an instruction set that is not there: one error line" one_error
+fi
+run train "${llama[@]}" --data "$work/data" --run "$work/unknown" --isa avx1024
+check "an unknown instruction set is misuse" test $code -eq 2
+check "an unknown instruction set: one error line" one_error
+check "an unknown instruction set leaves no run" test ! -e "$work/unknown"
+finish

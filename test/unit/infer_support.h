@@ -1,0 +1,31 @@
+/* Helpers of the inference tests: small models with random parameters. */
+#ifndef GW_INFER_SUPPORT_H
+#define GW_INFER_SUPPORT_H
+
+#include "exec/backend.h"
+#include "godwit/recipe.h"
+#include "model/model.h"
+#include "support.h"
+
+typedef struct {
+  GwRecipe recipe;
+  GwParamList list;
+  void *params;
+} GwTestModel;
+
+enum { GW_TEST_MODELS = 3 };
+
+/* Model `which`: llama with everything it can have; llama with a sliding window; gpt2. Its context
+ * is 48, its vocabulary 300 tokens; init_std is so large that every part of it matters. */
+void gw_test_model_init(GwTestModel *model, int which, uint64_t seed);
+void gw_test_model_deinit(GwTestModel *model);
+
+/* The backends to try: the reference and the best of this machine. */
+enum { GW_TEST_BACKENDS = 2 };
+const GwBackend *gw_test_backend(int which);
+
+/* `count` tokens below `vocab_size`, `end_of_text` at the head and now and then. */
+void gw_test_tokens(GwRng *rng, int32_t vocab_size, int32_t end_of_text, int64_t count,
+                    int32_t *out);
+
+#endif
