@@ -6,8 +6,8 @@
 #include "pass/memory_plan.h"
 
 GwStatus gw_step_lane_program(const GwRecipe *recipe, GwLaneProgram *out) {
-  /* Totals of all lanes must stay inside Q19.44. A tied matrix gets two contributions per lane, which
-   * this keeps below 2^18: a sign and one more bit are left. */
+  /* Totals of all lanes must stay inside Q19.44. A tied matrix gets two contributions per lane,
+   * which this keeps below 2^18: a sign and one more bit are left. */
   double limit = 0x1p17 / recipe->train.lanes;
   return gw_model_lane_program(&recipe->model, recipe->train.lane_batch, limit, out);
 }

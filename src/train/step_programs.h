@@ -1,5 +1,5 @@
-/* The programs of a step. The lane program is the model's; the second half works on the exact totals
- * of all lanes:
+/* The programs of a step. The lane program is the model's; the second half works on the exact
+ * totals of all lanes:
  *   total   signs the totals (to be compared with the lanes' signatures) and sums their squares
  *   update  clips by the global norm and applies AdamW, parameter by parameter
  * They share the buffers of the lane program: params; accum (tally, sums, signature, guard, then
