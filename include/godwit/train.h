@@ -34,6 +34,8 @@ typedef struct {
   uint64_t state_hash;
 } GwTrainReport;
 
+/* Trains a run, or goes on with one. GW_MEMORY, before anything is made, when it would not fit into
+ * the memory that is available; GW_EXISTS, GW_BUSY, GW_MISMATCH as the folder of the run says. */
 GwStatus gw_train(const GwTrainOptions *options, GwTrainReport *out);
 
 #endif

@@ -9,6 +9,8 @@
 #include "godwit/train.h"
 #include "infer/evaluate.h"
 #include "os/clock.h"
+#include "os/probe.h"
+#include "train/memory_estimate.h"
 #include "train/run_folder.h"
 #include "train/trainer.h"
 
@@ -55,10 +57,24 @@ static GwStatus open_corpus(Run *run) {
                          run->recipe.train.lane_batch, run->recipe.model.context, &run->sampler);
 }
 
+/* A run that outgrows the machine would be killed in the middle, without a word. */
+static GwStatus check_memory(const Run *run) {
+  GwTrainingMemory memory;
+  GW_TRY(gw_training_memory(&run->recipe, gw_pool_threads(run->pool), &memory));
+  double needed = (double)memory.total, available = (double)gw_probe_memory_available_bytes();
+  if (available == 0 || needed <= available) return GW_OK;
+  return gw_fail(GW_MEMORY,
+                 "recipe '%s' needs %.1f GB of memory, and %.1f GB are available; lower "
+                 "train.lane_batch, model.context or the model's size (`godwit program` says what "
+                 "takes how much)",
+                 run->recipe.name, needed * 1e-9, available * 1e-9);
+}
+
 static GwStatus create_compute(Run *run) {
   const GwTrainOptions *options = run->options;
   GW_TRY(gw_backend_choose(options->backend, options->isa, &run->backend));
   GW_TRY(gw_pool_create(options->threads, &run->pool));
+  GW_TRY(check_memory(run));
   GW_TRY(gw_trainer_create(&run->recipe, run->backend, run->pool, &run->trainer));
   run->signatures = GW_ARENA_ARRAY(&run->arena, uint64_t, run->recipe.train.lanes);
   if (!run->signatures)

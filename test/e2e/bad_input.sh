@@ -117,6 +117,10 @@ refused 1 "model.vocab_size is 100|data has 257 tokens" \
 refused 1 "data: context 9000 is longer than the data|lower model.context" \
   train "${llama[@]}" --data data --run run model.context=9000
 
+refused 1 "recipe 'demo' needs|GB are available|lower train.lane_batch" \
+  train "${llama[@]}" --data data --run run model.width=65536 model.heads=1024 model.kv_heads=1024
+check "no run that does not fit" test ! -e run
+
 run train "${llama[@]}" --data data --run trained --steps 4
 check "training succeeds" test $code -eq 0
 trained=$(state_hash trained)

@@ -1,36 +1,7 @@
 #!/usr/bin/env bash
 # The command line as a user meets it: exit codes, help, errors, colour. cli.sh SOURCE BINARY
 set -uo pipefail
-godwit=$2/godwit
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-checks=0
-
-# run ARGUMENTS...: exit code in $code, standard output and error in $out and $err
-run() {
-  "$godwit" "$@" >"$work/out" 2>"$work/err" </dev/null
-  code=$?
-  out=$(cat "$work/out")
-  err=$(cat "$work/err")
-}
-
-# check WHAT CONDITION...: the condition is a command that must succeed
-check() {
-  local what=$1
-  shift
-  checks=$((checks + 1))
-  "$@" && return
-  failures=$((failures + 1))
-  echo "FAILED: $what"
-  echo "  exit code $code; stdout: ${out:0:300}"
-  echo "  stderr: ${err:0:300}"
-}
-
-has() { [[ "$1" == *"$2"* ]]; }
-lacks() { [[ "$1" != *"$2"* ]]; }
-# one line that begins with "error: " and nothing else
-one_error() { [[ "$err" == "error: "* ]] && [ "$(grep -c '' "$work/err")" -eq 1 ]; }
+source "$(dirname "$0")/checks.bash"
 
 run
 check "no command is misuse" test $code -eq 2
@@ -44,7 +15,7 @@ for flag in --help -h; do
   check "$flag has an example" has "$out" "example:"
   check "$flag: nothing on stderr" test -z "$err"
 done
-mapfile -t commands < <(sed -n 's/^X(\([a-z]*\),.*/\1/p' "$1/app/commands.def")
+mapfile -t commands < <(sed -n 's/^X(\([a-z]*\),.*/\1/p' "$source/app/commands.def")
 check "commands.def has rows" test ${#commands[@]} -gt 0
 
 run --version
@@ -111,5 +82,4 @@ if command -v script >/dev/null; then
   check "NO_COLOR: the error is there" has "$out" "error: "
 fi
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+finish

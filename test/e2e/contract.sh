@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # N1 of the numbers contract: the hash of the full training state after 50 steps does not depend on
 # the number of threads, on the instruction set, or on whether kernels or references compute.
-# contract.sh SOURCE BINARY
+# contract.sh SOURCE BINARY [key=value...], the latter for other sizes than the small ones
 set -uo pipefail
 source "$(dirname "$0")/checks.bash"
+sizes=("${@:3}")
 
 write_text "$work/text.txt" 20000
 run prepare --out "$work/data" "$work/text.txt"
@@ -23,7 +24,7 @@ echo "instruction sets: ${isas[*]}"
 trained() {
   local name=$1
   shift
-  run train "$@" --data "$work/data" --run "$work/$name" --json
+  run train "$@" "${sizes[@]}" --data "$work/data" --run "$work/$name" --json
   check "$name trains" test $code -eq 0
   hash=$(state_hash "$work/$name")
   check "$name: the hash is one" grep -qE '^0x[0-9a-f]{16}$' <<<"$hash"

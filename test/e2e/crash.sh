@@ -50,7 +50,11 @@ start() {
   pid=$!
 }
 
-steps_made() { [ -e "$1/metrics.jsonl" ] && grep -c '' "$1/metrics.jsonl" || echo 0; }
+steps_made() {
+  local lines
+  lines=$(grep -cs '' "$1/metrics.jsonl")
+  echo "${lines:-0}"
+}
 is_saving() { compgen -G "$1/checkpoints/.*step-*" >/dev/null; }
 running() { kill -0 "$pid" 2>/dev/null; }
 
