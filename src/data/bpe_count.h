@@ -12,7 +12,7 @@ typedef struct {
 } GwBpePiece;
 
 struct GwBpeTrainer {
-  GwSplit *split;
+  GwSplitter *split;
   uint8_t *bytes;
   size_t byte_count, byte_capacity;
   GwBpePiece *pieces;

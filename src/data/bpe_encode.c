@@ -25,7 +25,7 @@ typedef struct {
 } Node;
 
 typedef struct {
-  GwSplit *split;
+  GwSplitter *split;
   CacheSlot *cache; /* of the tokenizer whose hash this is: */
   uint64_t cache_owner;
   Node *nodes;

@@ -23,7 +23,7 @@ static const char PATTERN[] = "'s|'t|'re|'ve|'m|'ll|'d"
                               "|[" SPACE "]+(?![^" SPACE "])"
                               "|[" SPACE "]++";
 
-struct GwSplit {
+struct GwSplitter {
   pcre2_code *code;
   pcre2_match_data *match;
   const uint8_t *text;
@@ -40,8 +40,8 @@ static GwStatus fail_pcre2(int code) {
                  text);
 }
 
-GwStatus gw_split_create(GwSplit **out) {
-  GwSplit *split = calloc(1, sizeof *split);
+GwStatus gw_split_create(GwSplitter **out) {
+  GwSplitter *split = calloc(1, sizeof *split);
   if (!split) return gw_fail(GW_MEMORY, "no memory for the split pattern");
   int error = 0;
   PCRE2_SIZE where = 0;
@@ -61,7 +61,7 @@ GwStatus gw_split_create(GwSplit **out) {
   return GW_OK;
 }
 
-void gw_split_destroy(GwSplit *split) {
+void gw_split_destroy(GwSplitter *split) {
   if (!split) return;
   pcre2_match_data_free(split->match);
   pcre2_code_free(split->code);
@@ -113,14 +113,14 @@ static size_t find_invalid_end(const uint8_t *text, size_t size, size_t at) {
   return at;
 }
 
-void gw_split_start(GwSplit *split, const void *text, size_t size) {
+void gw_split_start(GwSplitter *split, const void *text, size_t size) {
   split->text = text;
   split->size = size;
   split->at = 0;
   split->valid_end = 0;
 }
 
-GwStatus gw_split_next(GwSplit *split, const uint8_t **piece, size_t *size) {
+GwStatus gw_split_next(GwSplitter *split, const uint8_t **piece, size_t *size) {
   const uint8_t *text = split->text;
   size_t begin = split->at, end = begin;
   if (begin == split->size) {

@@ -9,14 +9,14 @@
 
 #include "base/base.h"
 
-typedef struct GwSplit GwSplit; /* one text at a time, one thread */
+typedef struct GwSplitter GwSplitter; /* one text at a time, one thread */
 
-GwStatus gw_split_create(GwSplit **out);
-void gw_split_destroy(GwSplit *split); /* NULL is fine */
+GwStatus gw_split_create(GwSplitter **out);
+void gw_split_destroy(GwSplitter *split); /* NULL is fine */
 
 /* Starts on a new text, which must stay as it is until its last piece was taken. */
-void gw_split_start(GwSplit *split, const void *text, size_t size);
+void gw_split_start(GwSplitter *split, const void *text, size_t size);
 /* The next piece; *size is 0 at the end of the text. Time is linear in the text. */
-GwStatus gw_split_next(GwSplit *split, const uint8_t **piece, size_t *size);
+GwStatus gw_split_next(GwSplitter *split, const uint8_t **piece, size_t *size);
 
 #endif

@@ -51,7 +51,7 @@ const GwRecipeKey gw__recipe_keys[GW_RECIPE_KEYS] = {
     BOOL(model.qk_norm, "normalise each head's query and key"),
     BOOL(model.tie_embeddings, "the output head is the token embedding"),
     I32(model.window, 0, 1 << 20, IN_IDENTITY, "tokens that attention looks back; 0 is all"),
-    F64(model.rope_theta, "[]", 1, 1e12, "base of the rotary frequencies"),
+    F64(model.rope_theta, "(]", 1, 1e12, "base of the rotary frequencies"),
     F64(model.norm_epsilon, "(]", 0, 1, "added to the variance"),
     F64(model.dropout, "[)", 0, 1, "probability of dropping"),
     F64(model.z_loss, "[]", 0, 1, "coefficient; 0 is off"),

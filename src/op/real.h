@@ -40,12 +40,13 @@ static inline float gw_fma(float a, float b, float c) {
   double product = (double)a * b, sum = product + c;
   double other = sum - product;
   double error = (product - (sum - other)) + ((double)c - other);
-  uint64_t bits;
+  int64_t bits, error_bits;
   memcpy(&bits, &sum, sizeof bits);
-  if ((error > 0 || error < 0) && !(bits & 1)) {
-    bits += ((error > 0) == (sum > 0)) ? 1 : UINT64_MAX;
-    memcpy(&sum, &bits, sizeof bits);
-  }
+  memcpy(&error_bits, &error, sizeof error_bits);
+  int64_t inexact = (int64_t)(error > 0) | (int64_t)(error < 0);          /* neither for NaN */
+  int64_t even = inexact & ~bits, away = 1 | ((error_bits ^ bits) >> 63); /* 1 or -1 */
+  bits += (even & 1) * away; /* no branch, so that compilers vectorise it */
+  memcpy(&sum, &bits, sizeof sum);
   return (float)sum;
 #endif
 }

@@ -5,12 +5,6 @@
 #include "infer/evaluate.h"
 #include "train/step_programs.h"
 
-GwStatus gw_training_lane_program(const GwRecipe *recipe, GwLaneProgram *out) {
-  /* Totals of all lanes must stay inside Q19.44; 2^18 leaves a sign and one more bit. */
-  double limit = 0x1p18 / recipe->train.lanes;
-  return gw_model_lane_program(&recipe->model, recipe->train.lane_batch, limit, out);
-}
-
 /* Inputs and activations. */
 static int64_t working_bytes(const GwProgram *program) {
   return program->class_bytes[GW_CLASS_INPUT] + program->class_bytes[GW_CLASS_ACTIVATION];
@@ -18,7 +12,7 @@ static int64_t working_bytes(const GwProgram *program) {
 
 static GwStatus add_lane(const GwRecipe *recipe, int threads, GwTrainingMemory *memory) {
   GwLaneProgram lane;
-  GW_TRY(gw_training_lane_program(recipe, &lane));
+  GW_TRY(gw_step_lane_program(recipe, &lane));
   memory->params = lane.program.class_bytes[GW_CLASS_PARAM];
   memory->activations = working_bytes(&lane.program);
   memory->scratch += threads * lane.program.scratch_bytes;

@@ -21,7 +21,4 @@ typedef struct {
 /* vocab_size must be set; threads >= 1. */
 GwStatus gw_training_memory(const GwRecipe *recipe, int threads, GwTrainingMemory *out);
 
-/* The lane program of a training run. */
-GwStatus gw_training_lane_program(const GwRecipe *recipe, GwLaneProgram *out);
-
 #endif

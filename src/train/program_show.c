@@ -10,6 +10,7 @@
 #include "program/summary.h"
 #include "program/words.h"
 #include "train/memory_estimate.h"
+#include "train/step_programs.h"
 
 enum { ASSUMED_VOCAB_SIZE = 50257 }; /* GPT-2's */
 
@@ -36,7 +37,7 @@ static GwStatus build(const GwRecipe *recipe, const char *name, GwProgram *out) 
   GwLaneProgram pass;
   GwDecodeProgram decode;
   if (strcmp(name, "lane") == 0) {
-    GW_TRY(gw_training_lane_program(recipe, &pass));
+    GW_TRY(gw_step_lane_program(recipe, &pass));
     *out = pass.program;
   } else if (strcmp(name, "loss") == 0) {
     GW_TRY(gw_model_loss_program(&recipe->model, recipe->train.lane_batch, &pass));
@@ -91,7 +92,7 @@ static GwStatus print_memory(const GwRecipe *recipe, int threads, FILE *out) {
 static GwStatus print_training(const GwRecipe *recipe, int threads, FILE *out) {
   GwLaneProgram lane;
   char params[GW_UNITS_MAX], per_token[GW_UNITS_MAX], per_step[GW_UNITS_MAX];
-  GW_TRY(gw_training_lane_program(recipe, &lane));
+  GW_TRY(gw_step_lane_program(recipe, &lane));
   GwProgramSummary summary = gw_program_summarise(&lane.program);
   gw_program_deinit(&lane.program);
   const GwTrainRecipe *train = &recipe->train;

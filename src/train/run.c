@@ -41,6 +41,10 @@ static GwStatus open_corpus(Run *run) {
   if (!dir[0])
     return gw_fail(GW_USAGE, "no data: give --data DIR, a folder that `godwit prepare` wrote");
   GW_TRY(gw_corpus_open(dir, true, &run->corpus));
+  /* The run's recipe names the data it really used. */
+  if (strlen(dir) >= sizeof run->recipe.data.dir)
+    return gw_fail(GW_INVALID, "%s: the path of the data is too long", dir);
+  memmove(run->recipe.data.dir, dir, strlen(dir) + 1);
   int32_t vocab = gw_tokenizer_vocab_size(gw_corpus_tokenizer(run->corpus));
   if (run->recipe.model.vocab_size == 0) run->recipe.model.vocab_size = vocab;
   if (run->recipe.model.vocab_size < vocab)

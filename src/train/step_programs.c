@@ -5,6 +5,13 @@
 #include "op/constants.h"
 #include "pass/memory_plan.h"
 
+GwStatus gw_step_lane_program(const GwRecipe *recipe, GwLaneProgram *out) {
+  /* Totals of all lanes must stay inside Q19.44. A tied matrix gets two contributions per lane,
+   * which this keeps below 2^18: a sign and one more bit are left. */
+  double limit = 0x1p17 / recipe->train.lanes;
+  return gw_model_lane_program(&recipe->model, recipe->train.lane_batch, limit, out);
+}
+
 /* Declares the accum class as the lane program laid it out; sums[i] gets each parameter's. */
 static void declare_sums(GwProgram *p, const GwParamList *params, GwValueId *sums) {
   gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 3), "tally");

@@ -1,4 +1,5 @@
-/* The programs of a step's second half, on the exact totals of all lanes:
+/* The programs of a step. The lane program is the model's; the second half works on the exact
+ * totals of all lanes:
  *   total   signs the totals (to be compared with the lanes' signatures) and sums their squares
  *   update  clips by the global norm and applies AdamW, parameter by parameter
  * They share the buffers of the lane program: params; accum (tally, sums, signature, guard, then
@@ -14,6 +15,9 @@ typedef struct {
   GwValueId total_signature;           /* in `total`: u64 [1] */
   GwValueId norm_and_scale;            /* in `update`: f64 [2] */
 } GwStepPrograms;
+
+/* The lane program that training with this recipe runs. */
+GwStatus gw_step_lane_program(const GwRecipe *recipe, GwLaneProgram *out);
 
 GwStatus gw_step_programs_create(const GwRecipe *recipe, const GwParamList *params,
                                  GwStepPrograms *out);

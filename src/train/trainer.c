@@ -70,12 +70,8 @@ GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwP
   t->recipe = recipe;
   t->pool = pool;
   GwStatus status;
-  /* Totals of all lanes must stay inside Q19.44; 2^18 leaves a sign and one more bit. */
-  double limit = 0x1p18 / recipe->train.lanes;
   GW_TRY_GOTO(status, gw_model_params(&recipe->model, &t->params), failed);
-  GW_TRY_GOTO(status,
-              gw_model_lane_program(&recipe->model, recipe->train.lane_batch, limit, &t->lane),
-              failed);
+  GW_TRY_GOTO(status, gw_step_lane_program(recipe, &t->lane), failed);
   GW_TRY_GOTO(status, gw_step_programs_create(recipe, &t->params, &t->steps), failed);
   GW_TRY_GOTO(status, create_buffers(t), failed);
   GW_TRY_GOTO(status, create_runners(t, backend), failed);

@@ -54,7 +54,7 @@ static uint8_t *random_text(GwRng *rng, size_t size) {
 }
 
 static void assert_pieces(const char *text, size_t size, const char *const *pieces) {
-  GwSplit *split = NULL;
+  GwSplitter *split = NULL;
   assert_ok(gw_split_create(&split));
   gw_split_start(split, text, size);
   const uint8_t *piece = NULL;
@@ -102,7 +102,7 @@ static void split_keeps_invalid_utf8_apart(void **state) {
 static void split_leaves_no_gap(void **state) {
   (void)state;
   GwRng rng = gw_rng(seed, 1);
-  GwSplit *split = NULL;
+  GwSplitter *split = NULL;
   assert_ok(gw_split_create(&split));
   for (int round = 0; round < 2000; round++) {
     uint8_t text[64];
@@ -190,7 +190,7 @@ static void plain_init(Plain *plain, const uint8_t *text, size_t size) {
     plain->bytes[plain->token_count][0] = (uint8_t)plain->token_count;
     plain->token_sizes[plain->token_count] = 1;
   }
-  GwSplit *split = NULL;
+  GwSplitter *split = NULL;
   assert_ok(gw_split_create(&split));
   gw_split_start(split, text, size);
   for (const uint8_t *piece = NULL;; plain->count++) {
@@ -351,7 +351,7 @@ static size_t encode_plainly(const GwTokenizer *tokenizer, const uint8_t *piece,
 
 static void assert_plain_encoding(const GwTokenizer *tokenizer, const uint8_t *text, size_t size,
                                   const GwTokenIds *ids, size_t first) {
-  GwSplit *split = NULL;
+  GwSplitter *split = NULL;
   int32_t *expected = malloc(sizeof *expected * (size + 1));
   size_t at = first;
   assert_ok(gw_split_create(&split));

@@ -9,6 +9,7 @@
 #include "godwit/inspect.h"
 #include "program/program.h"
 #include "train/memory_estimate.h"
+#include "train/step_programs.h"
 
 static char *show(const GwProgramOptions *options, size_t *size) {
   char *text = NULL;
@@ -67,7 +68,7 @@ static void the_lane_is_the_one_that_trains(void **state) {
   GwRecipe recipe;
   GwTrainingMemory memory;
   assert_ok(gw_recipe_load(options.recipe, &override, 1, &recipe));
-  assert_ok(gw_training_lane_program(&recipe, &lane));
+  assert_ok(gw_step_lane_program(&recipe, &lane));
   assert_ok(gw_program_parse("demo", text, size, &parsed));
   assert_true(gw_program_equal(&parsed, &lane.program));
   assert_ok(gw_training_memory(&recipe, 3, &memory));
