@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# N1 of the numbers contract: the hash of the full training state after 50 steps does not depend on
-# the number of threads, on the instruction set, or on whether kernels or references compute.
+# N1 of the numbers contract: the hash of the full training state after fifty steps does not depend
+# on threads, on the instruction set, or on whether kernels or references compute.
 # contract.sh SOURCE BINARY [key=value...], the latter for other sizes than the small ones
 set -uo pipefail
 source "$(dirname "$0")/checks.bash"
