@@ -73,7 +73,9 @@ check "what follows -- is no option" has "$err" "unexpected argument '--json'"
 # Colour only on a terminal, and never with NO_COLOR.
 escape=$'\033'
 check "no colour on a pipe" lacks "$err" "$escape"
-if command -v script >/dev/null; then
+if ! script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+  echo "skipped: colour on a terminal (no pseudo-terminal can be made here)"
+else
   terminal() { script -qec "$godwit dcotor" /dev/null </dev/null; }
   out=$(env -u NO_COLOR bash -c "$(declare -f terminal); godwit=$godwit; terminal")
   check "colour on a terminal" has "$out" "$escape"
