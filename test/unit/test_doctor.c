@@ -64,7 +64,7 @@ static void isa_best_is_the_last_available(void **unused) {
 
 static void isa_agrees_with_the_kernel(void **unused) {
   (void)unused;
-  char flags[1024];
+  static char flags[16384]; /* newer processors list more than a thousand characters */
   if (!gw_probe_field("/proc/cpuinfo", "flags", flags, sizeof flags)) skip();
   if (strlen(flags) + 1 == sizeof flags) skip(); /* cut: cannot tell */
   bool avx2 = strstr(flags, " avx2") && strstr(flags, " fma");

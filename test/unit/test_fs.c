@@ -200,7 +200,10 @@ static void memory_disk_keeps_the_contract(void **state) {
 static void lost_writes_cannot_pass_a_sync(void **state) {
   (void)state;
   GwFs *fs = gw_fs_disk();
-  if (!fs->exists(fs, "/dev/full")) skip();
+  if (!fs->exists(fs, "/dev/full")) {
+    print_message("skipped: there is no /dev/full\n");
+    skip();
+  }
   GwFile *file = NULL;
   char *big = calloc(1, 3 << 20);
   assert_ok(fs->open(fs, "/dev/full", GW_FILE_CREATE, &file));
