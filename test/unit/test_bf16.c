@@ -46,7 +46,8 @@ static float random_float(int centre, uint32_t spread) {
 static float truncated(float x) { return gw__of_bits(gw__bits(x) & 0xffff0000u); }
 
 /* A sum that meets the product in the interesting places: near its negative (cancellation), many
- * binades above it (ties of the sum's last place), near 2^-126, near the largest float, anywhere. */
+ * binades above it (ties of the sum's last place), near 2^-126, near the largest float,
+ * anywhere. */
 static float random_sum(float product) {
   int exponent = (int)(gw__bits(product) >> 23 & 255u);
   switch (gw_rng_below(&rng, 8)) {

@@ -1,4 +1,4 @@
-/* bf16_lanes.c, which is compiled once per instruction set. n is a multiple of 16. */
+/* isa/bf16_lanes.c, which is compiled once per instruction set. n is a multiple of 16. */
 #ifndef GW_TEST_BF16_LANES_H
 #define GW_TEST_BF16_LANES_H
 
