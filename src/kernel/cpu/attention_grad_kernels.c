@@ -175,6 +175,7 @@ static void backward_units(const GwCall *call, void *context, int64_t first, int
 }
 
 void GW_KERNEL(attention_grad)(const GwCall *call) {
+  if (gw_reference_only(call, GW_OP_ATTENTION_GRAD, call->shapes.attr[4])) return;
   Backward w = {.a = gw_heads_of(&call->shapes, call->shapes.attr[3]),
                 .q = call->in[0],
                 .k = call->in[1],

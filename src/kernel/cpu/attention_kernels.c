@@ -173,6 +173,7 @@ static void forward(const GwCall *call, Forward *f, int64_t sequences) {
 }
 
 void GW_KERNEL(attention)(const GwCall *call) {
+  if (gw_reference_only(call, GW_OP_ATTENTION, call->shapes.attr[4])) return;
   int64_t context = (int64_t)call->shapes.attr[2];
   Forward f = {.a = gw_heads_of(&call->shapes, call->shapes.attr[3]),
                .lse = call->out[1],
@@ -183,6 +184,7 @@ void GW_KERNEL(attention)(const GwCall *call) {
 }
 
 void GW_KERNEL(attention_cached)(const GwCall *call) {
+  if (gw_reference_only(call, GW_OP_ATTENTION_CACHED, call->shapes.attr[3])) return;
   int64_t queries = gw_rows(&call->shapes.in[0]), base = *(const int32_t *)call->in[4];
   Forward f = {.a = gw_heads_of(&call->shapes, call->shapes.attr[2]),
                .queries = queries,

@@ -38,6 +38,19 @@ GW_INLINE GwHeads gw_heads_of(const GwShapes *shapes, double window) {
   return a;
 }
 
+/* bf16 operands, for now, by the reference itself. */
+static inline void gw_by_reference(const GwCall *call, void *context, int64_t first, int64_t last,
+                                   int thread) {
+  (void)thread;
+  gw_op_def(*(const GwOpcode *)context)->reference(call, first, last);
+}
+
+GW_INLINE bool gw_reference_only(const GwCall *call, GwOpcode code, double operands) {
+  if (operands == GW_OPERANDS_F32) return false;
+  GW_KERNEL(split)(call, gw_op_def(code)->units(&call->shapes), 1, gw_by_reference, &code);
+  return true;
+}
+
 /* The weight of row r and term s is weight[r * row + s * term]. */
 typedef struct {
   const float *weight;
