@@ -141,7 +141,9 @@ static int64_t attention_flops(const GwShapes *s) {
 }
 
 static int64_t attention_scratch(const GwShapes *s) {
-  return gw_attention_scratch((int64_t)s->attr[2], gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
+  int64_t context = (int64_t)s->attr[2], shared = (int64_t)(s->attr[0] / s->attr[1]);
+  return gw_attention_scratch(context, shared, context,
+                              gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
 }
 
 static int64_t attention_units(const GwShapes *s) { return gw_rows(&s->in[0]); }
@@ -227,7 +229,8 @@ static int64_t attention_cached_flops(const GwShapes *s) {
 }
 
 static int64_t attention_cached_scratch(const GwShapes *s) {
-  return gw_attention_scratch(gw_rows(&s->in[1]), gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
+  return gw_attention_scratch(gw_rows(&s->in[0]), (int64_t)(s->attr[0] / s->attr[1]),
+                              gw_rows(&s->in[1]), gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
 }
 
 static void attention_cached_reference(const GwCall *call, int64_t first, int64_t last) {
