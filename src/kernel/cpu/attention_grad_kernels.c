@@ -138,10 +138,10 @@ static void multiply(const Backward *w, const Block *b, int64_t first) {
       }
       int64_t columns = b->tile[t].last + 1 - key, row = t * GW_ROWS * GW_PANEL;
       int64_t panel = (key - b->held.first) * a->terms;
-      gw_tile_columns(GW_ROWS, columns, true, a->bf16, p, gw_by_rows(b->q + row, GW_BLOCK),
-                      b->k_columns + panel, a->terms);
-      gw_tile_columns(GW_ROWS, columns, true, a->bf16, ds, gw_by_rows(b->dy + row, GW_BLOCK),
-                      b->v_columns + panel, a->terms);
+      gw_tile(GW_ROWS, columns, true, a->bf16, p, gw_by_rows(b->q + row, GW_BLOCK),
+              b->k_columns + panel, a->terms);
+      gw_tile(GW_ROWS, columns, true, a->bf16, ds, gw_by_rows(b->dy + row, GW_BLOCK),
+              b->v_columns + panel, a->terms);
     }
 }
 

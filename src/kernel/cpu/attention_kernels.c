@@ -60,7 +60,7 @@ GW_INLINE float *score_at(const Scratch *s, int64_t r, int64_t key) {
 
 /* A block of queries: of one head, or of all heads that share keys. */
 typedef struct {
-  int64_t rows;
+  int64_t rows, left;   /* its own; those and the rest of the sequence */
   int64_t at[GW_BLOCK]; /* query and head: n heads + h */
   GwSpan span[GW_BLOCK], tile[GW_TILES],
       all; /* keys of each row; hulls of tiles and of the block */
@@ -73,6 +73,7 @@ static void block_init(const Forward *f, Block *b, int64_t sequence, int64_t h, 
   const GwHeads *a = &f->a;
   int64_t per_head = f->once ? f->queries : GW_BLOCK;
   b->rows = f->once ? f->queries * a->shared : gw_min_i64(f->queries - first, GW_BLOCK);
+  b->left = f->once ? b->rows : f->queries - first;
   b->all = GW_NO_KEYS;
   for (int64_t t = 0; t < GW_TILES; t++) b->tile[t] = GW_NO_KEYS;
   for (int64_t r = 0; r < b->rows; r++) {
@@ -85,12 +86,17 @@ static void block_init(const Forward *f, Block *b, int64_t sequence, int64_t h, 
   }
 }
 
+/* Packs the block's queries; the caches fetch the next block's, and where y will be written. */
 static void load_queries(const Forward *f, const Scratch *s, const Block *b) {
   const GwHeads *a = &f->a;
   memset(s->y, 0, (size_t)(GW_BLOCK * a->padded) * sizeof *s->y);
-  for (int64_t r = 0; r < gw_round_up(b->rows, GW_ROWS); r++)
-    gw_pack_row(a, a->bf16, r < b->rows ? f->q + b->at[r] * a->head : NULL, GW_BLOCK,
-                s->q + r * GW_PANEL);
+  for (int64_t r = 0; r < gw_round_up(b->rows, GW_ROWS); r++) {
+    const float *q = r < b->rows ? f->q + b->at[r] * a->head : NULL;
+    gw_pack_row(a, a->bf16, q, GW_BLOCK, s->q + r * GW_PANEL);
+    if (!q) continue;
+    gw_expect_row(a, f->y + b->at[r] * a->head, true);
+    if (r + GW_BLOCK < b->left) gw_expect_row(a, q + GW_BLOCK * a->width, false);
+  }
 }
 
 /* The products of the block with a packed panel of keys. */
@@ -102,10 +108,7 @@ static void score_panel(const Forward *f, const Scratch *s, const Block *b, int6
     float *scores = tile_scores(s, t) + key * GW_ROWS;
     GwWeights q = gw_by_rows(s->q + t * GW_ROWS * GW_PANEL, GW_BLOCK);
     int64_t columns = b->tile[t].last + 1 - key;
-    if (b->rows == 1)
-      gw_tile_columns(1, columns, true, a->bf16, scores, q, panel, a->terms);
-    else
-      gw_tile_columns(GW_ROWS, columns, true, a->bf16, scores, q, panel, a->terms);
+    gw_tile(b->rows == 1 ? 1 : GW_ROWS, columns, true, a->bf16, scores, q, panel, a->terms);
   }
 }
 
@@ -175,10 +178,7 @@ static void add_stretch(const Forward *f, const Scratch *s, const Block *b, int6
     int64_t terms = gw_round_up(keys.last + 1 - keys.first, 2);
     float *y = s->y + t * GW_ROWS * GW_PANEL;
     const float *x = s->values + (keys.first - held) * GW_PANEL;
-    if (b->rows == 1)
-      gw_tile_add(a, 1, y, GW_BLOCK, w, x, s->value_rows, terms);
-    else
-      gw_tile_add(a, GW_ROWS, y, GW_BLOCK, w, x, s->value_rows, terms);
+    gw_tile_add(a, b->rows == 1 ? 1 : GW_ROWS, y, GW_BLOCK, w, x, s->value_rows, terms);
   }
   gw_products_end(a->bf16, mode);
 }

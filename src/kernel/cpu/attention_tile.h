@@ -66,19 +66,19 @@ GW_INLINE gw_vf gw_operand(bool bf16, gw_vf x) { return bf16 ? gw_v_bf16_round(x
 
 /* ---- products ---- */
 
-/* The weight of row r and term s is at[r * row + s * term] for s < GW_PANEL; the next GW_PANEL terms
- * stand `panel` further. */
+/* The weights of a tile: rows of a matrix packed in panels, whose columns are the terms; or its
+ * columns, whose rows are the terms. */
 typedef struct {
   const float *at;
-  int64_t row, term, panel;
+  int64_t panel; /* by rows: from one panel to the next */
+  bool by_columns;
 } GwWeights;
 
-/* The rows of a matrix of n rows packed in panels, or its columns. */
 GW_INLINE GwWeights gw_by_rows(const float *x, int64_t n) {
-  return (GwWeights){x, GW_PANEL, 1, n * GW_PANEL};
+  return (GwWeights){x, n * GW_PANEL, false};
 }
 GW_INLINE GwWeights gw_by_columns(const float *x) {
-  return (GwWeights){x, 1, GW_PANEL, GW_PANEL * GW_PANEL};
+  return (GwWeights){x, GW_PANEL * GW_PANEL, true};
 }
 
 GW_INLINE gw_vf gw_product(bool bf16, gw_vf a, gw_vf b, gw_vf sum) {
@@ -103,20 +103,21 @@ GW_INLINE void gw_tile_term(int rows, int vectors, bool bf16, gw_vf sum[][2], co
 
 /* out[r, c] (+)= Σ_s weight(r, s) x[s, c] for `rows` (up to GW_ROWS) rows and `vectors` (1 or 2)
  * vectors of columns, s < terms in order, with bf16 each odd s before its even partner. `fresh`:
- * from 0 instead of from out. Rows of x and out stand GW_PANEL apart; `terms` is even. */
-GW_INLINE void gw_tile(int rows, int vectors, bool fresh, bool bf16, float *out, GwWeights w,
-                       const float *x, int64_t terms) {
+ * from 0 instead of from out. Rows of x and out stand GW_PANEL apart; `terms` is even. All that the
+ * inner loop depends on is known to the compiler. */
+GW_INLINE void gw_tile_of(int rows, int vectors, bool bf16, bool by_columns, bool fresh, float *out,
+                          const float *weights, int64_t panel, const float *x, int64_t terms) {
+  const int64_t row = by_columns ? 1 : GW_PANEL, next = by_columns ? GW_PANEL : 1;
+  const int64_t first = bf16 ? 1 : 0, second = 1 - first;
   gw_vf sum[GW_ROWS][2];
   GW_UNROLL for (int r = 0; r < rows; r++) GW_UNROLL for (int j = 0; j < vectors; j++) sum[r][j] =
       fresh ? gw_v_zero() : gw_v_load(out + r * GW_PANEL + j * GW_VL);
-  const int64_t first = bf16 ? 1 : 0, second = 1 - first;
-  for (; terms > 0; terms -= GW_PANEL, w.at += w.panel) {
-    const float *weight = w.at;
+  for (; terms > 0; terms -= GW_PANEL, weights += panel) {
+    const float *weight = weights;
     for (int64_t s = gw_min_i64(terms, GW_PANEL); s > 0; s -= 2) {
-      gw_tile_term(rows, vectors, bf16, sum, weight + first * w.term, w.row, x + first * GW_PANEL);
-      gw_tile_term(rows, vectors, bf16, sum, weight + second * w.term, w.row,
-                   x + second * GW_PANEL);
-      weight += 2 * w.term;
+      gw_tile_term(rows, vectors, bf16, sum, weight + first * next, row, x + first * GW_PANEL);
+      gw_tile_term(rows, vectors, bf16, sum, weight + second * next, row, x + second * GW_PANEL);
+      weight += 2 * next;
       x += 2 * GW_PANEL;
     }
   }
@@ -124,24 +125,62 @@ GW_INLINE void gw_tile(int rows, int vectors, bool fresh, bool bf16, float *out,
       gw_v_store(out + r * GW_PANEL + j * GW_VL, sum[r][j]);
 }
 
-/* The same for the first `columns` columns of a panel of x and out, in whole vectors. */
-GW_INLINE void gw_tile_columns(int rows, int64_t columns, bool fresh, bool bf16, float *out,
-                               GwWeights w, const float *x, int64_t terms) {
-  if (columns > GW_VL)
-    gw_tile(rows, 2, fresh, bf16, out, w, x, terms);
-  else
-    gw_tile(rows, 1, fresh, bf16, out, w, x, terms);
+/* One function per shape of the inner loop, so that each has the registers to itself. */
+#define GW_TILE(name, rows, vectors, bf16, by_columns)                                             \
+  __attribute__((noinline, unused)) static void name(bool fresh, float *out, const float *weights, \
+                                                     int64_t panel, const float *x,                \
+                                                     int64_t terms) {                              \
+    gw_tile_of(rows, vectors, bf16, by_columns, fresh, out, weights, panel, x, terms);             \
+  }
+GW_TILE(gw_tile_rows_1, GW_ROWS, 1, false, false)
+GW_TILE(gw_tile_rows_2, GW_ROWS, 2, false, false)
+GW_TILE(gw_tile_rows_1_bf16, GW_ROWS, 1, true, false)
+GW_TILE(gw_tile_rows_2_bf16, GW_ROWS, 2, true, false)
+GW_TILE(gw_tile_columns_1, GW_ROWS, 1, false, true)
+GW_TILE(gw_tile_columns_2, GW_ROWS, 2, false, true)
+GW_TILE(gw_tile_columns_1_bf16, GW_ROWS, 1, true, true)
+GW_TILE(gw_tile_columns_2_bf16, GW_ROWS, 2, true, true)
+GW_TILE(gw_tile_row_1, 1, 1, false, false)
+GW_TILE(gw_tile_row_2, 1, 2, false, false)
+GW_TILE(gw_tile_row_1_bf16, 1, 1, true, false)
+GW_TILE(gw_tile_row_2_bf16, 1, 2, true, false)
+#undef GW_TILE
+
+typedef void GwTile(bool fresh, float *out, const float *weights, int64_t panel, const float *x,
+                    int64_t terms);
+
+/* The same for the first `columns` columns of a panel of x and out, in whole vectors; `rows` is 1
+ * or GW_ROWS (1 only by rows). */
+GW_INLINE void gw_tile(int64_t rows, int64_t columns, bool fresh, bool bf16, float *out,
+                       GwWeights w, const float *x, int64_t terms) {
+  static GwTile *const tiles[3][2][2] = {
+      {{gw_tile_rows_1, gw_tile_rows_2}, {gw_tile_rows_1_bf16, gw_tile_rows_2_bf16}},
+      {{gw_tile_columns_1, gw_tile_columns_2}, {gw_tile_columns_1_bf16, gw_tile_columns_2_bf16}},
+      {{gw_tile_row_1, gw_tile_row_2}, {gw_tile_row_1_bf16, gw_tile_row_2_bf16}}};
+  int kind = rows == 1 ? 2 : w.by_columns ? 1 : 0;
+  tiles[kind][bf16][columns > GW_VL](fresh, out, w.at, w.panel, x, terms);
 }
 
 /* out += weights x for all columns of a head; x and out of x_rows and out_rows rows, in panels. */
-GW_INLINE void gw_tile_add(const GwHeads *a, int rows, float *out, int64_t out_rows, GwWeights w,
-                           const float *x, int64_t x_rows, int64_t terms) {
+GW_INLINE void gw_tile_add(const GwHeads *a, int64_t rows, float *out, int64_t out_rows,
+                           GwWeights w, const float *x, int64_t x_rows, int64_t terms) {
   for (int64_t c = 0; c < a->head; c += GW_PANEL)
-    gw_tile_columns(rows, a->head - c, false, a->bf16, out + c * out_rows, w, x + c * x_rows,
-                    terms);
+    gw_tile(rows, a->head - c, false, a->bf16, out + c * out_rows, w, x + c * x_rows, terms);
 }
 
 /* ---- packing ---- */
+
+enum { GW_AHEAD = 16 }; /* rows between where packing reads and what it asks the caches for */
+
+/* Asks the caches for x [head], to be read or written soon; any address will do. */
+GW_INLINE void gw_expect_row(const GwHeads *a, const float *x, bool write) {
+  for (int64_t d = 0; d < a->head; d += 16) {
+    if (write)
+      __builtin_prefetch(x + d, 1);
+    else
+      __builtin_prefetch(x + d, 0);
+  }
+}
 
 /* Puts x [head] (NULL: zeros), as operands with `bf16`, into one row of a matrix of `rows` rows in panels. */
 GW_INLINE void gw_pack_row(const GwHeads *a, bool bf16, const float *x, int64_t rows, float *to) {
@@ -159,19 +198,26 @@ GW_INLINE void gw_pack_row(const GwHeads *a, bool bf16, const float *x, int64_t 
 /* Packs n rows [., head], `stride` apart, in panels of `rows` rows; the others become 0. */
 static inline void gw_pack_rows(const GwHeads *a, const float *x, int64_t stride, int64_t n,
                                 int64_t rows, float *to) {
-  for (int64_t i = 0; i < rows; i++)
+  for (int64_t i = 0; i < rows; i++) {
+    gw_expect_row(a, x + gw_min_i64(i + GW_AHEAD, n - 1) * stride, false);
     gw_pack_row(a, a->bf16, i < n ? x + i * stride : NULL, rows, to + i * GW_PANEL);
+  }
 }
 
-/* Lanes d.. of rows first.. become rows d.. of the panel's column `first`. */
+/* Columns d.. of up to GW_VL of n rows become rows d.. of one half of a panel. */
 GW_INLINE void gw_pack_square(const GwHeads *a, const float *x, int64_t stride, int64_t n,
                               int64_t d, float *to) {
   gw_vf square[GW_VL];
-  int64_t left = gw_min_i64(a->head - d, GW_VL), rows = gw_min_i64(a->terms - d, GW_VL);
-  GW_UNROLL for (int i = 0; i < GW_VL; i++) square[i] = i >= n ? gw_v_zero()
-                                                        : left == GW_VL
-                                                            ? gw_v_load(x + i * stride + d)
-                                                            : gw_v_load_n(x + i * stride + d, left);
+  int64_t left = a->head - d, rows = gw_min_i64(a->terms - d, GW_VL);
+  GW_UNROLL for (int i = 0; i < GW_VL; i++) {
+    if (i + GW_VL < n) __builtin_prefetch(x + (i + GW_VL) * stride + d, 0);
+    if (i >= n)
+      square[i] = gw_v_zero();
+    else if (left >= GW_VL)
+      square[i] = gw_v_load(x + i * stride + d);
+    else
+      square[i] = gw_v_load_n(x + i * stride + d, left);
+  }
   gw_v_transpose(square);
   for (int64_t i = 0; i < rows; i++)
     gw_v_store(to + (d + i) * GW_PANEL, gw_operand(a->bf16, square[i]));
