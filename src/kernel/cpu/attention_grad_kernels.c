@@ -163,7 +163,7 @@ static void add_to_queries(const Backward *w, const Block *b, int64_t first) {
     int64_t from = gw_max_i64(first, b->tile[t].first / GW_PANEL * GW_PANEL);
     int64_t last = gw_min_i64(first + KEYS - 1, b->tile[t].last);
     if (from > last) continue;
-    gw_tile_add(&w->a, GW_ROWS, b->dq + t * GW_ROWS * GW_PANEL, GW_BLOCK,
+    gw_tile_add(&w->a, GW_ROWS, false, b->dq + t * GW_ROWS * GW_PANEL, GW_BLOCK,
                 gw_by_rows(b->ds + weights_at(t, from, first), GW_BLOCK),
                 b->k + (from - b->held.first) * GW_PANEL, b->room, gw_round_up(last + 1 - from, 2));
   }
@@ -176,9 +176,9 @@ static void add_to_keys(const Backward *w, const Block *b, int64_t first) {
     int64_t r = gw_max_i64(key - b->row, 0), terms = gw_round_up(b->rows - r, 2);
     int64_t at = (key - b->held.first) * GW_PANEL, column = (key - first) % GW_PANEL;
     int64_t weight = (key - first - column) * GW_BLOCK + r * GW_PANEL + column;
-    gw_tile_add(&w->a, GW_ROWS, b->dk + at, b->room, gw_by_columns(b->ds + weight),
+    gw_tile_add(&w->a, GW_ROWS, false, b->dk + at, b->room, gw_by_columns(b->ds + weight),
                 b->q + r * GW_PANEL, GW_BLOCK, terms);
-    gw_tile_add(&w->a, GW_ROWS, b->dv + at, b->room, gw_by_columns(b->p + weight),
+    gw_tile_add(&w->a, GW_ROWS, false, b->dv + at, b->room, gw_by_columns(b->p + weight),
                 b->dy + r * GW_PANEL, GW_BLOCK, terms);
   }
 }
