@@ -263,6 +263,10 @@ static void backward_unit(const Backward *w, Block *b, const Unit *unit, GwSpan 
         if (find_keys(w, b, unit, row)) backward_block(w, b, unit, h);
     for (int64_t key = first; w->to_keys && key <= last; key++) {
       int64_t at = unit->kv_at + key * a->kv_width, row = (key - first) * GW_PANEL;
+      if (key + GW_AHEAD <= last) {
+        gw_expect_row(a, w->dk + at + GW_AHEAD * a->kv_width, GW_EXPECT_WRITE);
+        gw_expect_row(a, w->dv + at + GW_AHEAD * a->kv_width, GW_EXPECT_WRITE);
+      }
       gw_unpack_row(a, b->dk + row, b->room, 1, w->dk + at);
       gw_unpack_row(a, b->dv + row, b->room, 1, w->dv + at);
     }

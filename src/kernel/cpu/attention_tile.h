@@ -172,6 +172,7 @@ GW_INLINE void gw_tile_add(const GwHeads *a, int64_t rows, bool fresh, float *ou
 
 /* Asks the caches for a row x [head]: to be read at once, to be read after other work, or to be
  * written. Never fails, whatever the address. */
+enum { GW_AHEAD = 16 }; /* rows to ask ahead for in a loop over rows */
 typedef enum { GW_EXPECT_NOW, GW_EXPECT_SOON, GW_EXPECT_WRITE } GwExpect;
 GW_INLINE void gw_expect_row(const GwHeads *a, const float *x, GwExpect expect) {
   for (int64_t d = 0; d < a->head; d += 16) {
@@ -200,9 +201,8 @@ GW_INLINE void gw_pack_row(const GwHeads *a, bool bf16, const float *x, int64_t 
 /* Packs n rows [., head], `stride` apart, in panels of `rows` rows; the others become 0. */
 static inline void gw_pack_rows(const GwHeads *a, const float *x, int64_t stride, int64_t n,
                                 int64_t rows, float *to) {
-  enum { AHEAD = 16 };
   for (int64_t i = 0; i < rows; i++) {
-    if (i + AHEAD < n) gw_expect_row(a, x + (i + AHEAD) * stride, GW_EXPECT_NOW);
+    if (i + GW_AHEAD < n) gw_expect_row(a, x + (i + GW_AHEAD) * stride, GW_EXPECT_NOW);
     gw_pack_row(a, a->bf16, i < n ? x + i * stride : NULL, rows, to + i * GW_PANEL);
   }
 }
