@@ -206,6 +206,20 @@ static void add_stretch(const Forward *f, const Scratch *s, const Block *b, int6
   gw_products_end(a->bf16, mode);
 }
 
+/* y / l + 0 and m + ln l of all rows. */
+static void finish(const Forward *f, const Scratch *s, const Block *b) {
+  const GwHeads *a = &f->a;
+  float sum[GW_BLOCK] = {0}, lse[GW_BLOCK];
+  for (int64_t r = 0; r < b->rows; r++) {
+    sum[r] = gw_v_sum16_total(&b->sum[r]);
+    gw_unpack_row(a, s->y + r * GW_PANEL, GW_BLOCK, 1 / sum[r], f->y + b->at[r] * a->head);
+  }
+  if (!f->lse) return;
+  for (int64_t r = 0; r < b->rows; r += GW_VL)
+    gw_v_store(lse + r, gw_v_add(gw_v_load(b->m + r), gw_v_log(gw_v_load(sum + r))));
+  for (int64_t r = 0; r < b->rows; r++) f->lse[b->at[r]] = lse[r];
+}
+
 /* A block, whose kv head's keys and values begin at k and v. */
 static void attend(const Forward *f, const Scratch *s, Block *b, const float *k, const float *v) {
   const GwHeads *a = &f->a;
@@ -220,11 +234,7 @@ static void attend(const Forward *f, const Scratch *s, Block *b, const float *k,
     weigh_stretch(f, s, b, key);
     add_stretch(f, s, b, key);
   }
-  for (int64_t r = 0; r < b->rows; r++) {
-    float sum = gw_v_sum16_total(&b->sum[r]);
-    gw_unpack_row(a, s->y + r * GW_PANEL, GW_BLOCK, 1 / sum, f->y + b->at[r] * a->head);
-    if (f->lse) f->lse[b->at[r]] = b->m[r] + gw_log(sum);
-  }
+  finish(f, s, b);
 }
 
 /* Unit: sequence, head, block of queries; or sequence and kv head. */

@@ -212,15 +212,14 @@ GW_INLINE void gw_pack_square(const GwHeads *a, const float *x, int64_t stride, 
                               int64_t d, float *to) {
   gw_vf square[GW_VL];
   int64_t left = a->head - d, rows = gw_min_i64(a->terms - d, GW_VL);
-  GW_UNROLL for (int i = 0; i < GW_VL; i++) {
-    if (i + GW_VL < n) __builtin_prefetch(x + (i + GW_VL) * stride + d, 0);
-    if (i >= n)
-      square[i] = gw_v_zero();
-    else if (left >= GW_VL)
-      square[i] = gw_v_load(x + i * stride + d);
-    else
-      square[i] = gw_v_load_n(x + i * stride + d, left);
+  if (n >= GW_VL && left >= GW_VL) {
+    GW_UNROLL for (int i = 0; i < GW_VL; i++) square[i] = gw_v_load(x + i * stride + d);
+  } else {
+    for (int i = 0; i < GW_VL; i++)
+      square[i] = i < n ? gw_load_some(x + i * stride + d, left) : gw_v_zero();
   }
+  for (int64_t i = GW_VL; i < gw_min_i64(n, 2 * GW_VL); i++)
+    __builtin_prefetch(x + i * stride + d, 0, 3);
   gw_v_transpose(square);
   for (int64_t i = 0; i < rows; i++)
     gw_v_store(to + (d + i) * GW_PANEL, gw_operand(a->bf16, square[i]));
