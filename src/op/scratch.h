@@ -5,7 +5,7 @@
 #include "base/base.h"
 
 /* Bytes per thread in which a matrix product packs its operands (kernel/cpu/gemm.h). */
-enum { GW_GEMM_SCRATCH = 1 << 20 };
+enum { GW_GEMM_SCRATCH = 2 << 20 };
 
 /* Floats from one row of logits to the next: whole vectors, and one more cache line so that the
  * rows of a power-of-two vocabulary fall in different cache sets. */

@@ -12,12 +12,13 @@ enum {
   ROWS_PACKED = GW_TILE_ROWS,
   ROWS_PACKED_BY_DEPTH = 4 * GW_TILE_ROWS,
   PANELS_A = ROWS_PACKED_BY_DEPTH / GW_TILE_ROWS * GW_A_PANEL,
+  BLOCK_C = 256 * GW_COLUMN_BLOCK, /* floats of C that scratch holds where it is not stored */
   TASKS_PER_THREAD = 4,
   ROWS_MIN = 96, /* a task's rectangle is not cut below these */
   COLUMNS_MIN = 128,
   SERIAL_WORK = 1 << 18 /* multiply-adds that are not worth waking the threads */
 };
-_Static_assert((PANELS_A + PANELS_B) * 4 <= GW_GEMM_SCRATCH, "the panels fit in the scratch");
+_Static_assert((PANELS_A + PANELS_B + BLOCK_C) * 4 <= GW_GEMM_SCRATCH, "the panels fit in the scratch");
 
 typedef struct {
   const GwGemm *gemm;
@@ -56,24 +57,28 @@ static void run_task(void *context, int64_t task, int thread) {
   const Plan *plan = context;
   const GwGemm *gemm = plan->gemm;
   float *panels_b = (float *)(void *)(plan->scratch + (size_t)thread * GW_GEMM_SCRATCH);
-  float *panels_a = panels_b + PANELS_B;
+  float *panels_a = panels_b + PANELS_B, *block_c = panels_a + PANELS_A;
   int64_t first = task % plan->row_tasks * plan->rows,
           column = task / plan->row_tasks * plan->columns;
   int64_t last = gw_min_i64(first + plan->rows, gemm->rows);
   bool by_rows = gemm->a.column == 1;
   int64_t packed = by_rows ? ROWS_PACKED : ROWS_PACKED_BY_DEPTH;
-  GwTile block = {.a = panels_a, .b = panels_b, .c_row = gemm->c_row};
+  GwTile block = {.a = panels_a, .b = panels_b, .c_row = gemm->c ? gemm->c_row : plan->columns};
   block.columns = gw_min_i64(plan->columns, gemm->columns - column);
   for (int64_t k = 0; k < gemm->depth; k += plan->depth) {
     block.depth = gw_min_i64(plan->depth, gemm->depth - k);
     block.accumulate = gemm->accumulate || k > 0;
-    block.bias = gemm->bias && k + block.depth == gemm->depth ? gemm->bias + column : NULL;
+    bool done = k + block.depth == gemm->depth;
+    block.bias = gemm->bias && done ? gemm->bias + column : NULL;
     GW_KERNEL(gemm_pack_b)(part(gemm->b, k, column), block.depth, block.columns, panels_b);
     for (int64_t i = first; i < last; i += packed) {
       block.rows = gw_min_i64(packed, last - i);
-      block.c = gemm->c + i * gemm->c_row + column;
+      block.c = gemm->c ? gemm->c + i * gemm->c_row + column : block_c + (i - first) * block.c_row;
       GW_KERNEL(gemm_pack_a)(part(gemm->a, i, k), block.rows, block.depth, panels_a);
       run_tiles(&block, by_rows);
+      if (done && gemm->finish)
+        gemm->finish(gemm->context, block.c, block.c_row, i, block.rows, column, block.columns,
+                     thread);
     }
   }
 }
@@ -97,14 +102,18 @@ static void cut(Plan *plan, const GwGemm *gemm, int64_t tasks) {
     else
       break;
   }
-  plan->rows = equal_part(gemm->rows, gw_ceil_div(gemm->rows, row_parts), GW_TILE_ROWS);
   plan->columns =
       equal_part(gemm->columns, gw_ceil_div(gemm->columns, column_parts), GW_TILE_COLUMNS);
+  int64_t rows = gw_ceil_div(gemm->rows, row_parts);
+  if (!gemm->c) rows = gw_min_i64(rows, BLOCK_C / plan->columns - GW_TILE_ROWS);
+  plan->rows = equal_part(gemm->rows, rows, GW_TILE_ROWS);
 }
 
 void GW_KERNEL(gemm)(GwPool *pool, const GwGemm *gemm, char *scratch) {
   if (gemm->rows == 0 || gemm->columns == 0) return;
   GW_ASSERT(gemm->depth >= 1);
+  GW_ASSERT(gemm->operands == GW_OPERANDS_F32);
+  GW_ASSERT(gemm->c || (gemm->finish && !gemm->accumulate));
   GW_ASSERT(gemm->a.row == 1 || gemm->a.column == 1);
   GW_ASSERT(gemm->b.row == 1 || gemm->b.column == 1);
   int threads = gw_pool_threads(pool);
