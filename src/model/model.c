@@ -42,7 +42,7 @@ static void forward_and_loss(GwModelBuilder *b, double z_loss, GwLaneProgram *ou
       gw_type_1d(GW_I32, p->status == GW_OK ? p->values[b->tokens].type.dim[0] : 0), "targets");
   out->tally = gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 3), "tally");
   GwHidden hidden = forward(b);
-  GwValueId losses = gw_head_loss(p, hidden.x, hidden.head, out->targets, z_loss);
+  GwValueId losses = gw_head_loss(p, hidden.x, hidden.head, out->targets, z_loss, GW_OPERANDS_F32);
   gw_tally(p, losses, out->targets, out->tally);
 }
 
@@ -75,7 +75,7 @@ GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDec
   GwModelBuilder b = builder(p, model, rows);
   b.base = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, 1), "base");
   GwHidden hidden = forward(&b);
-  out->logits = gw_linear(p, hidden.x, hidden.head, 0);
+  out->logits = gw_linear(p, hidden.x, hidden.head, 0, GW_OPERANDS_F32);
   out->tokens = b.tokens;
   out->positions = b.positions;
   out->base = b.base;

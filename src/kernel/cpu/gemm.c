@@ -18,7 +18,8 @@ enum {
   COLUMNS_MIN = 128,
   SERIAL_WORK = 1 << 18 /* multiply-adds that are not worth waking the threads */
 };
-_Static_assert((PANELS_A + PANELS_B + BLOCK_C) * 4 <= GW_GEMM_SCRATCH, "the panels fit in the scratch");
+_Static_assert((PANELS_A + PANELS_B + BLOCK_C) * 4 <= GW_GEMM_SCRATCH,
+               "the panels fit in the scratch");
 
 typedef struct {
   const GwGemm *gemm;
