@@ -8,6 +8,7 @@
 #include "model/model_builder.h"
 #include "op/ops.h"
 #include "pass/autodiff.h"
+#include "pass/fuse.h"
 #include "pass/memory_plan.h"
 
 static GwHidden forward(GwModelBuilder *b) {
@@ -22,8 +23,9 @@ static GwModelBuilder builder(GwProgram *p, const GwModelRecipe *model, int64_t 
   return b;
 }
 
-/* Plans and verifies, or gives the program up. */
-static GwStatus finish(GwProgram *p) {
+/* Fuses, plans and verifies, or gives the program up; `kept` as for gw_fuse. */
+static GwStatus finish(GwProgram *p, GwValueId *const *kept) {
+  gw_fuse(p, kept);
   GwStatus status = p->status;
   if (status == GW_OK) status = gw_plan_memory(p);
   if (status == GW_OK) status = gw_program_verify(p);
@@ -57,7 +59,8 @@ GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double
   GwAutodiffResult result = gw_autodiff(&out->program, &options, NULL, NULL);
   out->signature = result.signature;
   out->guard = result.guard;
-  return finish(&out->program);
+  return finish(&out->program, (GwValueId *[]){&out->tokens, &out->targets, &out->positions,
+                                               &out->tally, &out->signature, &out->guard, NULL});
 }
 
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out) {
@@ -65,7 +68,8 @@ GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLane
   gw_program_init(&out->program, "loss");
   GwModelBuilder b = builder(&out->program, model, batch * model->context);
   forward_and_loss(&b, 0, out);
-  return finish(&out->program);
+  return finish(&out->program,
+                (GwValueId *[]){&out->tokens, &out->targets, &out->positions, &out->tally, NULL});
 }
 
 GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDecodeProgram *out) {
@@ -79,7 +83,7 @@ GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDec
   out->tokens = b.tokens;
   out->positions = b.positions;
   out->base = b.base;
-  return finish(p);
+  return finish(p, (GwValueId *[]){&out->tokens, &out->positions, &out->base, &out->logits, NULL});
 }
 
 /* ---- parameters ---- */
