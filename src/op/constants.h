@@ -29,6 +29,9 @@ typedef enum { GW_OPERANDS_F32, GW_OPERANDS_BF16 } GwOperands;
 #define GW_LOG_C7 (1.0f / 7)
 #define GW_LOG_C9 (1.0f / 9)
 
+/* bf16 products: a magnitude below this rounds to less than 2^-126 (the tie rounds up to it) */
+#define GW_BF16_TINY (0x1p-126 - 0x1p-151)
+
 /* GELU: sqrt(2/pi) and the cubic term (Hendrycks and Gimpel 2016, tanh form) */
 #define GW_GELU_SCALE 0x1.988454p-1f
 #define GW_GELU_CUBE 0x1.6e4e26p-5f
