@@ -28,7 +28,7 @@ static inline gw_real gw_product_add(GwOperands operands, gw_real a, gw_real b, 
 }
 
 static inline double gw_example_operands(GwExample *example) {
-  return (double)gw_rng_below(&example->rng, 1);
+  return (double)gw_rng_below(&example->rng, 2);
 }
 
 #endif
