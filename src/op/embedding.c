@@ -75,13 +75,14 @@ static void embedding_sum_reference(const GwCall *call, int64_t first, int64_t l
   const gw_real *dy = call->in[0];
   const int32_t *ids = call->in[1];
   int64_t rows = gw_rows(&call->shapes.in[0]), width = gw_columns(&call->shapes.in[0]);
-  GwFixedSum sum = gw_fixed_begin(call, 2, 0);
+  GwFixedSum sum = gw_fixed_sum_begin(call, 2, 0);
   sum.limit /= (double)rows;
   for (int64_t n = 0; n < rows; n++) {
     if (ids[n] < first || ids[n] >= last) continue;
-    for (int64_t c = 0; c < width; c++) gw_fixed_add(&sum, ids[n] * width + c, dy[n * width + c]);
+    for (int64_t c = 0; c < width; c++)
+      gw_fixed_sum_add(&sum, ids[n] * width + c, dy[n * width + c]);
   }
-  gw_fixed_end(&sum, call, 2);
+  gw_fixed_sum_end(&sum, call, 2);
 }
 
 static void embedding_sum_example(GwExample *e) {

@@ -22,9 +22,9 @@ static int64_t accumulate_flops(const GwShapes *s) { return 5 * gw_type_count(&s
 static void accumulate_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *g = call->in[0];
   int64_t end = gw_min_i64(last * BLOCK, gw_type_count(&call->shapes.in[0]));
-  GwFixedSum sum = gw_fixed_begin(call, 1, 0);
-  for (int64_t i = first * BLOCK; i < end; i++) gw_fixed_add(&sum, i, g[i]);
-  gw_fixed_end(&sum, call, 1);
+  GwFixedSum sum = gw_fixed_sum_begin(call, 1, 0);
+  for (int64_t i = first * BLOCK; i < end; i++) gw_fixed_sum_add(&sum, i, g[i]);
+  gw_fixed_sum_end(&sum, call, 1);
 }
 
 static void accumulate_example(GwExample *e) {

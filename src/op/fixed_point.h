@@ -33,7 +33,7 @@ typedef struct {
 } GwFixedSum;
 
 /* Adds g to element i of the sum. */
-static inline void gw_fixed_add(GwFixedSum *to, int64_t i, gw_real g) {
+static inline void gw_fixed_sum_add(GwFixedSum *to, int64_t i, gw_real g) {
   double value = (double)g;
   bool fits = value <= to->limit && value >= -to->limit; /* false for NaN */
   int64_t fixed = fits ? gw_nearest(value * GW_FIXED_SCALE) : 0;
@@ -44,13 +44,13 @@ static inline void gw_fixed_add(GwFixedSum *to, int64_t i, gw_real g) {
 }
 
 /* The arguments at `in` and attributes at `attr`, as for gw_accumulator_check. */
-static inline GwFixedSum gw_fixed_begin(const GwCall *call, int in, int attr) {
+static inline GwFixedSum gw_fixed_sum_begin(const GwCall *call, int in, int attr) {
   return (GwFixedSum){.sum = call->in[in],
                       .number = (int64_t)call->shapes.attr[attr],
                       .limit = call->shapes.attr[attr + 1]};
 }
 
-static inline void gw_fixed_end(const GwFixedSum *from, const GwCall *call, int in) {
+static inline void gw_fixed_sum_end(const GwFixedSum *from, const GwCall *call, int in) {
   gw_atomic_add_u64(call->in[in + 1], from->signature);
   gw_atomic_add_i64(call->in[in + 2], from->bad);
 }

@@ -262,7 +262,7 @@ static void head_loss_sum_reference(const GwCall *call, int64_t first, int64_t l
   enum { BLOCK = 256 }; /* columns of dW at a time */
   Head head = head_of(call, 3);
   gw_real *losses = call->out[0], *dx = call->out[1], *lses = call->out[2], dw[BLOCK];
-  GwFixedSum sum = gw_fixed_begin(call, 3, 1);
+  GwFixedSum sum = gw_fixed_sum_begin(call, 3, 1);
   for (int64_t n = first; n < gw_min_i64(last, head.rows); n++) {
     gw_real lse = row_lse(&head, n);
     losses[n] = row_loss(&head, n, lse);
@@ -274,9 +274,9 @@ static void head_loss_sum_reference(const GwCall *call, int64_t first, int64_t l
     for (int64_t c = 0; c < head.width; c += BLOCK) {
       int64_t end = gw_min_i64(c + BLOCK, head.width);
       dw_row(&head, v, lses, c, end, dw);
-      for (int64_t i = c; i < end; i++) gw_fixed_add(&sum, v * head.width + i, dw[i - c]);
+      for (int64_t i = c; i < end; i++) gw_fixed_sum_add(&sum, v * head.width + i, dw[i - c]);
     }
-  gw_fixed_end(&sum, call, 3);
+  gw_fixed_sum_end(&sum, call, 3);
 }
 
 static void head_loss_sum_example(GwExample *e) {

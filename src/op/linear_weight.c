@@ -88,11 +88,11 @@ static int64_t linear_sum_flops(const GwShapes *s) {
 
 static void linear_sum_reference(const GwCall *call, int64_t first, int64_t last) {
   int64_t in = gw_columns(&call->shapes.in[1]);
-  GwFixedSum sum = gw_fixed_begin(call, 2, 0);
+  GwFixedSum sum = gw_fixed_sum_begin(call, 2, 0);
   for (int64_t o = first; o < last; o++)
     for (int64_t i = 0; i < in; i++)
-      gw_fixed_add(&sum, o * in + i, product_at(call, (GwOperands)call->shapes.attr[2], o, i));
-  gw_fixed_end(&sum, call, 2);
+      gw_fixed_sum_add(&sum, o * in + i, product_at(call, (GwOperands)call->shapes.attr[2], o, i));
+  gw_fixed_sum_end(&sum, call, 2);
 }
 
 static void linear_sum_example(GwExample *e) {

@@ -1,21 +1,21 @@
 /* accumulate, embedding_sum, sign and tally: rounding to fixed point and exact sums. Integer sums
  * are taken in any order, mod 2^64. */
-#include "kernel/cpu/fixed_vector.h"
+#include "kernel/cpu/fixed_add.h"
 #include "kernel/cpu/kernel.h"
 
 enum { GRAIN = 4096 /* elements worth a task */ };
 
 /* Σ weight(number + i) q_i */
 static uint64_t sign_of(const int64_t *q, int64_t n, int64_t number) {
-  gw_vu weight = gw_first_weights(number), signature = {0};
+  gw_vu weight = gw__first_weights(number), signature = {0};
   int64_t i = 0;
   for (; i + GW_VD <= n; i += GW_VD) {
     gw_vu next;
     memcpy(&next, q + i, sizeof next);
     signature += weight * next;
-    weight += gw_weight_step;
+    weight += GW_WEIGHT_STEP;
   }
-  uint64_t sum = gw_lanes_sum(signature);
+  uint64_t sum = gw__lanes_sum(signature);
   for (; i < n; i++) sum += GW_SIGN_WEIGHT(number + i) * (uint64_t)q[i];
   return sum;
 }
@@ -25,7 +25,7 @@ static void accumulate_range(const GwCall *call, void *context, int64_t first, i
   (void)context;
   (void)thread;
   GwFixedTally tally = {.limit = call->shapes.attr[1]};
-  gw_add_fixed((const float *)call->in[0] + first, last - first,
+  gw_fixed_add((const float *)call->in[0] + first, last - first,
                (int64_t)call->shapes.attr[0] + first, &tally, (int64_t *)call->in[1] + first);
   gw_atomic_add_u64(call->in[2], tally.signature);
   gw_atomic_add_u64(call->in[3], tally.bad);
@@ -47,7 +47,7 @@ static void embedding_sum_columns(const GwCall *call, void *context, int64_t fir
   GwFixedTally tally = {.limit = call->shapes.attr[1] / (double)rows};
   for (int64_t n = 0; n < rows; n++) {
     int64_t at = ids[n] * width + first;
-    gw_add_fixed(dy + n * width + first, last - first, number + at, &tally, sum + at);
+    gw_fixed_add(dy + n * width + first, last - first, number + at, &tally, sum + at);
   }
   gw_atomic_add_u64(call->in[3], tally.signature);
   gw_atomic_add_u64(call->in[4], tally.bad);

@@ -4,7 +4,7 @@
  * gradients: the chunk's rows of dx, and dW, whose chains of additions continue from chunk to chunk
  * in the order of the rows. The last chunk's product hands dW on to its fixed-point sum; where it is
  * the only chunk, dW is never stored. */
-#include "kernel/cpu/fixed_vector.h"
+#include "kernel/cpu/fixed_block.h"
 #include "kernel/cpu/gemm.h"
 
 typedef struct {

@@ -1,7 +1,7 @@
 /* linear, linear_dx and linear_dw as matrix products; what follows a product (activation, residual,
  * fixed-point sum) is applied to each finished block while it is in cache. column_sum. */
 #include "kernel/cpu/activation_vector.h"
-#include "kernel/cpu/fixed_vector.h"
+#include "kernel/cpu/fixed_block.h"
 #include "kernel/cpu/gemm.h"
 #include "op/epilogue.h"
 
