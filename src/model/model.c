@@ -18,6 +18,7 @@ static GwHidden forward(GwModelBuilder *b) {
 static GwModelBuilder builder(GwProgram *p, const GwModelRecipe *model, int64_t rows) {
   GwType ids = gw_type_1d(GW_I32, rows);
   GwModelBuilder b = {.p = p, .model = model, .context = model->context};
+  b.operands = model->dtype == GW_PROFILE_BF16 ? GW_OPERANDS_BF16 : GW_OPERANDS_F32;
   b.tokens = gw_value_add(p, GW_CLASS_INPUT, ids, "tokens");
   b.positions = gw_value_add(p, GW_CLASS_INPUT, ids, "positions");
   return b;
@@ -44,7 +45,7 @@ static void forward_and_loss(GwModelBuilder *b, double z_loss, GwLaneProgram *ou
       gw_type_1d(GW_I32, p->status == GW_OK ? p->values[b->tokens].type.dim[0] : 0), "targets");
   out->tally = gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 3), "tally");
   GwHidden hidden = forward(b);
-  GwValueId losses = gw_head_loss(p, hidden.x, hidden.head, out->targets, z_loss, GW_OPERANDS_F32);
+  GwValueId losses = gw_head_loss(p, hidden.x, hidden.head, out->targets, z_loss, b->operands);
   gw_tally(p, losses, out->targets, out->tally);
 }
 
@@ -79,7 +80,7 @@ GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDec
   GwModelBuilder b = builder(p, model, rows);
   b.base = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, 1), "base");
   GwHidden hidden = forward(&b);
-  out->logits = gw_linear(p, hidden.x, hidden.head, 0, GW_OPERANDS_F32);
+  out->logits = gw__linear(&b, hidden.x, hidden.head, 0);
   out->tokens = b.tokens;
   out->positions = b.positions;
   out->base = b.base;
