@@ -3,11 +3,12 @@
  *   7 clip norm
  * where the gradient unit turns a total into a mean gradient (2^-44 capacity / counted targets).
  *
- * square_sum  sums[first + b] = Σ (unit total_i)² over block b of 4096 elements, in double,
- *             8 partial sums by i mod 8 and a tree: blocks can be summed anywhere
- * clip        norm = sqrt(Σ sums in order); scale = unit min(1, clip/norm)
- * adamw       g = scale total;  m = beta1 m + (1-beta1) g, v likewise with g²;
- *             p -= lr (m^/(sqrt(v^) + epsilon) + decay p)   (Loshchilov and Hutter 2019) */
+ * sign_squares  signature += Σ weight(first + i) total_i (op/fixed.c), and
+ *               squares[first_block + b] = Σ (unit total_i)² over block b of 4096 elements, in
+ *               double, 8 partial sums by i mod 8 and a tree: blocks can be summed anywhere
+ * clip          norm = sqrt(Σ squares in order); scale = unit min(1, clip/norm)
+ * adamw         g = scale total;  m = beta1 m + (1-beta1) g, v likewise with g²;
+ *               p -= lr (m^/(sqrt(v^) + epsilon) + decay p)   (Loshchilov and Hutter 2019) */
 #include "op/shape.h"
 
 enum { UNIT = 6, CLIP = 7 };
@@ -25,58 +26,69 @@ static int64_t square_blocks(const GwShapes *s) {
   return gw_ceil_div(gw_type_count(&s->in[0]), GW_SQUARE_BLOCK);
 }
 
-static GwStatus square_sum_shape(GwShapes *s) {
-  GW_REQUIRE(is_hyper(&s->in[1]), "square_sum", "hyper must be [8]");
-  GW_REQUIRE(s->in[2].rank == 1 && gw_attr_whole(s->attr[0], 0) &&
-                 (int64_t)s->attr[0] + square_blocks(s) <= s->in[2].dim[0],
-             "square_sum", "sums must hold one entry per block from first on");
+static GwStatus sign_squares_shape(GwShapes *s) {
+  GW_REQUIRE(is_hyper(&s->in[1]), "sign_squares", "hyper must be [8]");
+  GW_REQUIRE(gw_is_vector(&s->in[2], 1), "sign_squares", "signature must be [1]");
+  GW_REQUIRE(gw_attr_whole(s->attr[0], 0), "sign_squares", "first must be an element number");
+  GW_REQUIRE(s->in[3].rank == 1 && gw_attr_whole(s->attr[1], 0) &&
+                 (int64_t)s->attr[1] + square_blocks(s) <= s->in[3].dim[0],
+             "sign_squares", "squares must hold one entry per block from first_block on");
   return GW_OK;
 }
 
-static int64_t square_sum_flops(const GwShapes *s) { return 3 * gw_type_count(&s->in[0]); }
+static int64_t sign_squares_flops(const GwShapes *s) { return 5 * gw_type_count(&s->in[0]); }
 
-static void square_sum_reference(const GwCall *call, int64_t first, int64_t last) {
+static void sign_squares_reference(const GwCall *call, int64_t first, int64_t last) {
   const int64_t *total = call->in[0];
   double unit = ((const double *)call->in[1])[UNIT];
-  double *sums = call->in[2];
-  int64_t count = gw_type_count(&call->shapes.in[0]);
+  double *squares = (double *)call->in[3] + (int64_t)call->shapes.attr[1];
+  int64_t count = gw_type_count(&call->shapes.in[0]), number = (int64_t)call->shapes.attr[0];
+  uint64_t signature = 0;
   for (int64_t block = first; block < last; block++) {
     double part[8] = {0};
     int64_t end = gw_min_i64((block + 1) * GW_SQUARE_BLOCK, count);
     for (int64_t i = block * GW_SQUARE_BLOCK; i < end; i++) {
       double g = (double)total[i] * unit;
       part[i & 7] += g * g;
-      GW_WORK(3);
+      signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)total[i];
+      GW_WORK(5);
     }
     for (int width = 4; width >= 1; width /= 2)
       for (int i = 0; i < width; i++) part[i] += part[i + width];
-    sums[(int64_t)call->shapes.attr[0] + block] = part[0];
+    squares[block] = part[0];
   }
+  gw_atomic_add_u64(call->in[2], signature);
 }
 
-static void square_sum_example(GwExample *e) {
+static void sign_squares_example(GwExample *e) {
   int64_t rows = gw_example_size(e, 127), width = gw_example_size(e, 127);
   e->shapes.in[0] = gw_type_2d(GW_I64, rows, width);
   e->shapes.has[0] = true;
   example_f64(e, 1, 8);
-  example_f64(e, 2, 3 + gw_ceil_div(rows * width, GW_SQUARE_BLOCK));
-  e->shapes.attr[0] = 2;
+  e->shapes.in[2] = gw_type_1d(GW_U64, 1);
+  e->shapes.has[2] = true;
+  example_f64(e, 3, 3 + gw_ceil_div(rows * width, GW_SQUARE_BLOCK));
+  e->shapes.attr[0] = (double)gw_rng_below(&e->rng, 1u << 30);
+  e->shapes.attr[1] = 2;
 }
 
-const GwOpDef GW_OP_DEF(square_sum) = {
-    .name = "square_sum",
-    .formula = "sums[first + b] = sum over block b of (unit total)^2",
-    .in = {{"total", GW_I64, 0}, {"hyper", GW_F64, 0}, {"sums", GW_F64, GW_ARG_INOUT}},
-    .attr = {"first"},
-    .shape = square_sum_shape,
-    .flops = square_sum_flops,
+const GwOpDef GW_OP_DEF(sign_squares) = {
+    .name = "sign_squares",
+    .formula = "signature += sum of weight total mod 2^64; squares[b] = sum of (unit total)^2",
+    .in = {{"total", GW_I64, 0},
+           {"hyper", GW_F64, 0},
+           {"signature", GW_U64, GW_ARG_INOUT},
+           {"squares", GW_F64, GW_ARG_INOUT}},
+    .attr = {"first", "first_block"},
+    .shape = sign_squares_shape,
+    .flops = sign_squares_flops,
     .units = square_blocks,
-    .reference = square_sum_reference,
-    .example = square_sum_example,
+    .reference = sign_squares_reference,
+    .example = sign_squares_example,
 };
 
 static GwStatus clip_shape(GwShapes *s) {
-  GW_REQUIRE(s->in[0].rank == 1, "clip", "sums must be a vector");
+  GW_REQUIRE(s->in[0].rank == 1, "clip", "squares must be a vector");
   GW_REQUIRE(is_hyper(&s->in[1]), "clip", "hyper must be [8]");
   s->out[0] = gw_type_1d(GW_F64, 2);
   return GW_OK;
@@ -91,9 +103,9 @@ static int64_t clip_units(const GwShapes *s) {
 
 static void clip_reference(const GwCall *call, int64_t first, int64_t last) {
   if (first >= last) return;
-  const double *sums = call->in[0], *hyper = call->in[1];
+  const double *squares = call->in[0], *hyper = call->in[1];
   double *out = call->out[0], sum = 0;
-  for (int64_t i = 0; i < gw_type_count(&call->shapes.in[0]); i++) sum += sums[i];
+  for (int64_t i = 0; i < gw_type_count(&call->shapes.in[0]); i++) sum += squares[i];
   double norm = __builtin_sqrt(sum);
   bool clipped = hyper[CLIP] > 0 && norm > hyper[CLIP];
   out[0] = norm;
@@ -108,8 +120,8 @@ static void clip_example(GwExample *e) {
 
 const GwOpDef GW_OP_DEF(clip) = {
     .name = "clip",
-    .formula = "norm = sqrt(sum of sums); scale = unit min(1, clip/norm)",
-    .in = {{"sums", GW_F64, 0}, {"hyper", GW_F64, 0}},
+    .formula = "norm = sqrt(sum of squares); scale = unit min(1, clip/norm)",
+    .in = {{"squares", GW_F64, 0}, {"hyper", GW_F64, 0}},
     .out = {{"norm_and_scale", GW_F64, 0}},
     .shape = clip_shape,
     .flops = clip_flops,

@@ -45,9 +45,8 @@ static void build_total(const GwParamList *params, GwStepPrograms *out, GwValueI
   int64_t block = 0;
   for (int i = 0; i < params->count; i++) {
     const GwParam *param = &params->params[i];
-    gw_emit(p, GW_OP_SIGN, GW_IN(sums[i], out->total_signature),
-            GW_ATTR((double)(param->offset / 4)));
-    gw_emit(p, GW_OP_SQUARE_SUM, GW_IN(sums[i], out->total_hyper, squares), GW_ATTR((double)block));
+    gw_emit(p, GW_OP_SIGN_SQUARES, GW_IN(sums[i], out->total_hyper, out->total_signature, squares),
+            GW_ATTR((double)(param->offset / 4), (double)block));
     block += square_blocks(param);
   }
 }

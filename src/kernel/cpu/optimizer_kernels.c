@@ -1,26 +1,27 @@
-/* square_sum, clip and adamw: one pass over parameters, moments and totals, as fast as memory. */
+/* sign_squares, clip and adamw: one pass over parameters, moments and totals, as fast as memory. */
+#include "kernel/cpu/fixed_add.h"
 #include "kernel/cpu/kernel.h"
 
 enum {
-  UNIT = 6,      /* in hyper */
-  STRETCH = 256, /* elements of adamw at a time, so that their gradients stay on the stack */
+  UNIT = 6,           /* in hyper */
+  STRETCH = 256,      /* elements of adamw at a time, so that their gradients stay on the stack */
+  AHEAD_BYTES = 4096, /* what the processor's own prefetching does not reach */
 };
 
-/* Totals as doubles, times scale. */
-static inline gw_vd scaled(const int64_t *total, double scale) {
-  gw_vu whole;
-  memcpy(&whole, total, sizeof whole);
-  return gw_vd_from_int(whole) * scale;
-}
-
-static double block_square_sum(const int64_t *total, int64_t n, double unit) {
+/* One block's sum of squares; its totals are signed on the way. */
+static double block_squares(const int64_t *total, int64_t n, double unit, GwSigner *signer) {
   gw_vd part[8 / GW_VD] = {{0}};
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
+  for (; i + 8 <= n; i += 8) {
+    gw_prefetch((const char *)(total + i) + AHEAD_BYTES);
     for (int j = 0; j < 8 / GW_VD; j++) {
-      gw_vd g = scaled(total + i + j * GW_VD, unit);
+      gw_vu whole;
+      memcpy(&whole, total + i + j * GW_VD, sizeof whole);
+      gw_vd g = gw_vd_from_int(whole) * unit;
       part[j] += g * g;
+      gw_signer_add(signer, whole);
     }
+  }
   double sum[8];
   memcpy(sum, part, sizeof sum);
   for (int j = 0; i + j < n; j++) {
@@ -32,23 +33,30 @@ static double block_square_sum(const int64_t *total, int64_t n, double unit) {
   return sum[0];
 }
 
-static void square_sum_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
-                              int thread) {
+static void sign_squares_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
+                                int thread) {
   (void)context;
   (void)thread;
   const int64_t *total = call->in[0];
   double unit = ((const double *)call->in[1])[UNIT];
-  double *sums = (double *)call->in[2] + (int64_t)call->shapes.attr[0];
-  int64_t count = gw_type_count(&call->shapes.in[0]);
+  double *squares = (double *)call->in[3] + (int64_t)call->shapes.attr[1];
+  int64_t begin = first * GW_SQUARE_BLOCK, number = (int64_t)call->shapes.attr[0];
+  int64_t end = gw_min_i64(last * GW_SQUARE_BLOCK, gw_type_count(&call->shapes.in[0]));
+  GwSigner signer = {{0}, {0}};
   for (int64_t block = first; block < last; block++) {
-    int64_t from = block * GW_SQUARE_BLOCK;
-    sums[block] = block_square_sum(total + from, gw_min_i64(count - from, GW_SQUARE_BLOCK), unit);
+    int64_t from = block * GW_SQUARE_BLOCK, n = gw_min_i64(end - from, GW_SQUARE_BLOCK);
+    squares[block] = block_squares(total + from, n, unit, &signer);
   }
+  int64_t vectors = (end - begin) / 8 * (8 / GW_VD); /* only the last block may end in a part */
+  uint64_t signature = gw_signer_end(&signer, number + begin, vectors);
+  for (int64_t i = begin + vectors * GW_VD; i < end; i++)
+    signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)total[i];
+  gw_atomic_add_u64(call->in[2], signature);
 }
 
-void GW_KERNEL(square_sum)(const GwCall *call) {
+void GW_KERNEL(sign_squares)(const GwCall *call) {
   int64_t blocks = gw_ceil_div(gw_type_count(&call->shapes.in[0]), GW_SQUARE_BLOCK);
-  GW_KERNEL(split)(call, blocks, 1, square_sum_blocks, NULL);
+  GW_KERNEL(split)(call, blocks, 1, sign_squares_blocks, NULL);
 }
 
 /* A few numbers, in order: the reference is the kernel. */
@@ -76,7 +84,9 @@ static inline void update_some(const Step *s, float *p, float *m, float *v, cons
 static void narrow(const int64_t *total, int64_t n, double scale, float *out) {
   int64_t i = 0;
   for (; i + GW_VD <= n; i += GW_VD) {
-    gw_vh g = __builtin_convertvector(scaled(total + i, scale), gw_vh);
+    gw_vu whole;
+    memcpy(&whole, total + i, sizeof whole);
+    gw_vh g = __builtin_convertvector(gw_vd_from_int(whole) * scale, gw_vh);
     memcpy(out + i, &g, sizeof g);
   }
   for (; i < n; i++) out[i] = (float)((double)total[i] * scale);
