@@ -315,6 +315,9 @@ static inline float gw_v_sum16_total(const GwVSum16 *sum) {
 #define GW_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* Asks for a cache line that will be read soon, into the second cache; any address will do. */
+static inline void gw_prefetch(const void *at) { __builtin_prefetch(at, 0, 2); }
+
 /* Transposes the square v: lane j of v[i] becomes lane i of v[j]. */
 static inline void gw_v_transpose(gw_vf v[GW_VL]) {
 #if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
