@@ -7,10 +7,10 @@
 #include "kernel/cpu/gemm_parts.h"
 
 enum {
-  PANELS_B = GW_STEP_BLOCK * GW_COLUMN_BLOCK, /* floats */
+  PANELS_B = (GW_STEP_BLOCK + 1) * GW_COLUMN_BLOCK, /* floats */
   /* Rows of A are packed one panel at a time; columns of A several, so that reading along them uses
    * whole cache lines. */
-  PANELS_PACKED_BY_DEPTH = 4,
+  PANELS_PACKED_BY_DEPTH = 2,
   PANELS_A = PANELS_PACKED_BY_DEPTH * GW_A_PANEL,
   ROWS_C = 512, /* of a task whose C is in scratch */
   PANELS_C = ROWS_C * GW_COLUMN_BLOCK,
@@ -74,7 +74,7 @@ static bool take(Ahead *ahead, GwTile *tile) {
 static void run_row_of_tiles(Task *task, const GwTile *first) {
   for (int64_t j = 0; j < first->columns; j += GW_TILE_COLUMNS) {
     GwTile tile = *first;
-    tile.b += j * tile.steps;
+    tile.b += j / GW_TILE_COLUMNS * gw__panel_b(tile.steps);
     tile.c += j;
     bool last = j + GW_TILE_COLUMNS >= first->columns;
     const float *next = last ? first->c + tile.rows * tile.c_row : tile.c + GW_TILE_COLUMNS;
