@@ -4,7 +4,6 @@
  *
  * accumulate  q_i = nearest(g_i 2^44); sum_i += q_i; signature += weight(first + i) q_i;
  *             a value out of [-limit, limit] or NaN counts in `guard` and adds nothing
- * sign        signature += Σ weight(first + i) sum_i
  * tally       tally[0] += nearest(loss_n 2^32), tally[1] += 1 for every target >= 0;
  *             tally[2] += 1 for a loss that is out of range or NaN */
 #include "op/fixed_point.h"
@@ -46,45 +45,6 @@ const GwOpDef GW_OP_DEF(accumulate) = {
     .units = blocks,
     .reference = accumulate_reference,
     .example = accumulate_example,
-};
-
-static GwStatus sign_shape(GwShapes *s) {
-  GW_REQUIRE(gw_is_counter(&s->in[1], GW_U64, 1), "sign", "signature must be [1]");
-  GW_REQUIRE(gw_attr_whole(s->attr[0], 0), "sign", "first must be an element number");
-  return GW_OK;
-}
-
-static int64_t sign_flops(const GwShapes *s) { return 2 * gw_type_count(&s->in[0]); }
-
-static void sign_reference(const GwCall *call, int64_t first, int64_t last) {
-  const int64_t *sum = call->in[0];
-  int64_t end = gw_min_i64(last * BLOCK, gw_type_count(&call->shapes.in[0]));
-  int64_t number = (int64_t)call->shapes.attr[0];
-  uint64_t signature = 0;
-  for (int64_t i = first * BLOCK; i < end; i++) {
-    signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)sum[i];
-    GW_WORK(2);
-  }
-  gw_atomic_add_u64(call->in[1], signature);
-}
-
-static void sign_example(GwExample *e) {
-  e->shapes.in[0] = gw_type_2d(GW_I64, gw_example_size(e, 127), gw_example_size(e, 127));
-  e->shapes.has[0] = true;
-  gw_example_counter(e, 1, GW_U64, 1);
-  e->shapes.attr[0] = (double)gw_rng_below(&e->rng, 1u << 30);
-}
-
-const GwOpDef GW_OP_DEF(sign) = {
-    .name = "sign",
-    .formula = "signature += sum of weight(first + i) sum_i mod 2^64",
-    .in = {{"sum", GW_I64, 0}, {"signature", GW_U64, GW_ARG_INOUT}},
-    .attr = {"first"},
-    .shape = sign_shape,
-    .flops = sign_flops,
-    .units = blocks,
-    .reference = sign_reference,
-    .example = sign_example,
 };
 
 static GwStatus tally_shape(GwShapes *s) {

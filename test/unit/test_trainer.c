@@ -78,6 +78,7 @@ static uint64_t train(const GwRecipe *recipe, const GwBackend *backend, int thre
     run_lanes(trainer, recipe, step, lanes, 4);
     assert_ok(gw_trainer_end(trainer, step, &report));
     assert_true(report.loss > 0 && report.loss < 10 && report.gradient_norm > 0);
+    assert_true(report.state_hash == gw_trainer_hash(trainer, step + 1));
   }
   uint64_t hash = gw_trainer_hash(trainer, STEPS);
   gw_trainer_destroy(trainer);

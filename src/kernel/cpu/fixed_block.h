@@ -4,6 +4,7 @@
 #define GW_FIXED_BLOCK_H
 
 #include "kernel/cpu/fixed_add.h"
+#include "kernel/cpu/gemm.h"
 
 /* The context of gw_add_block. */
 typedef struct {
@@ -26,6 +27,11 @@ static inline void gw_add_block(void *context, float *c, int64_t c_row, int64_t 
   }
   gw_atomic_add_u64(to->signature, tally.signature);
   gw_atomic_add_i64(to->guard, (int64_t)tally.bad);
+}
+
+/* What gw_add_block reads and writes. */
+static inline GwBeside gw_sum_beside(const GwFixedBlock *to) {
+  return (GwBeside){to->sum, to->columns * 8, 8};
 }
 
 #endif

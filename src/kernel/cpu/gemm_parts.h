@@ -32,16 +32,21 @@ typedef enum {
 
 /* Rows cut into panels of almost equal heights: no tile is nearly empty. */
 typedef struct {
-  int64_t rows, panels;
+  int64_t panels, height, taller; /* the first `taller` panels have one row more than `height` */
 } GwPanels;
 
 static inline GwPanels gw__panels(int64_t rows) {
-  return (GwPanels){rows, gw_ceil_div(rows, GW_TILE_ROWS)};
+  int64_t panels = gw_ceil_div(rows, GW_TILE_ROWS);
+  return (GwPanels){panels, rows / panels, rows % panels};
 }
 /* The first row of a panel; of panel `panels`, the end. */
 static inline int64_t gw__panel_first(GwPanels p, int64_t panel) {
-  return panel * (p.rows / p.panels) + gw_min_i64(panel, p.rows % p.panels);
+  return panel * p.height + gw_min_i64(panel, p.taller);
 }
+
+/* Floats from one panel of B to the next: its steps and one more, so that panels of 32 steps or a
+ * multiple fall in different cache sets. */
+static inline int64_t gw__panel_b(int64_t steps) { return (steps + 1) * GW_TILE_COLUMNS; }
 
 /* Packs panels [first, last) of `rows` cut so, GW_A_PANEL floats each. `a` begins at row 0. */
 void GW_KERNEL(gemm_pack_a)(GwTileKind kind, GwMatrix a, GwPanels rows, int64_t first, int64_t last,

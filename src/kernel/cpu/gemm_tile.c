@@ -72,15 +72,6 @@ INLINE void add_bias(Sums *sums, const GwTile *tile, Shape shape) {
   }
 }
 
-/* Lines of C come nearer while the products are made. */
-INLINE void prefetch_c(const GwTile *tile, Shape shape) {
-  GW_UNROLL for (int i = 0; i < shape.rows; i++) {
-    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) {
-      __builtin_prefetch(tile->prefetch_c + i * tile->c_row + j * GW_VL, 1);
-    }
-  }
-}
-
 INLINE gw_vf product(gw_vf a, gw_vf b, gw_vf sum, GwTileKind kind) {
   if (kind == GW_TILE_F32) return gw_v_fma(a, b, sum);
   if (kind == GW_TILE_BF16) return gw_v_fma_bf16(a, b, sum);
@@ -103,22 +94,33 @@ INLINE void step(Sums *sums, const float *a, const float *b, Shape shape) {
   }
 }
 
-INLINE void multiply(Sums *sums, const GwTile *tile, Shape shape) {
-  enum { ROUND = 4 };
-  const int64_t a_step = shape.by_rows ? 1 : GW_A_DEPTH, b_step = GW_TILE_COLUMNS;
+enum { SLOT_STEPS = 4, LINE_FLOATS = 16, C_LINES = (GW_TILE_COLUMNS + LINE_FLOATS - 1) / LINE_FLOATS };
+
+/* SLOT_STEPS steps, and a line of what will be packed comes nearer. */
+INLINE void steps(Sums *sums, const GwTile *tile, int64_t k, Shape shape) {
+  const int64_t a_step = shape.by_rows ? 1 : GW_A_DEPTH;
   const int64_t swap = shape.kind == GW_TILE_BF16; /* the second of a pair comes first */
-  const float *a = tile->a, *b = tile->b;
-  int64_t k = 0, whole = tile->steps / ROUND * ROUND;
-  for (; k < whole; k += ROUND, a += ROUND * a_step, b += ROUND * b_step) {
-    int64_t column = k % GW_AHEAD_STEPS * (GW_AHEAD_BYTES / GW_AHEAD_STEPS);
-    __builtin_prefetch(tile->ahead + k / GW_AHEAD_STEPS * tile->ahead_row + column, 0, 2);
-    GW_UNROLL for (int64_t i = 0; i < ROUND; i++)
-        step(sums, a + (i ^ swap) * a_step, b + (i ^ swap) * b_step, shape);
+  const float *a = tile->a + k * a_step, *b = tile->b + k * GW_TILE_COLUMNS;
+  int64_t column = k % GW_AHEAD_STEPS * (GW_AHEAD_BYTES / GW_AHEAD_STEPS);
+  __builtin_prefetch(tile->ahead + k / GW_AHEAD_STEPS * tile->ahead_row + column, 0, 2);
+  GW_UNROLL for (int64_t i = 0; i < SLOT_STEPS; i++)
+      step(sums, a + (i ^ swap) * a_step, b + (i ^ swap) * GW_TILE_COLUMNS, shape);
+}
+
+INLINE void multiply(Sums *sums, const GwTile *tile, Shape shape) {
+  const int64_t a_step = shape.by_rows ? 1 : GW_A_DEPTH;
+  const int64_t swap = shape.kind == GW_TILE_BF16;
+  int64_t k = 0, whole = tile->steps / SLOT_STEPS * SLOT_STEPS;
+  const float *c = tile->prefetch_c;
+  for (; k < gw_min_i64(whole, shape.rows * C_LINES * SLOT_STEPS); k += SLOT_STEPS) {
+    __builtin_prefetch(c + k / SLOT_STEPS % C_LINES * LINE_FLOATS, 1);
+    if (k / SLOT_STEPS % C_LINES == C_LINES - 1) c += tile->c_row;
+    steps(sums, tile, k, shape);
   }
-  int64_t rest = tile->steps - whole;
-  for (int64_t i = 0; i < rest; i++) {
-    int64_t at = (i ^ swap) < rest ? i ^ swap : i;
-    step(sums, a + at * a_step, b + at * b_step, shape);
+  for (; k < whole; k += SLOT_STEPS) steps(sums, tile, k, shape);
+  for (int64_t i = k; i < tile->steps; i++) {
+    int64_t at = (i ^ swap) < tile->steps ? i ^ swap : i;
+    step(sums, tile->a + at * a_step, tile->b + at * GW_TILE_COLUMNS, shape);
   }
 }
 
@@ -145,7 +147,6 @@ INLINE void multiply_flushing(Sums *sums, const GwTile *tile, Shape shape) {
 INLINE void run_tile(const GwTile *tile, Shape shape) {
   bool whole = tile->columns == GW_TILE_COLUMNS;
   Sums sums;
-  prefetch_c(tile, shape);
   if (!tile->accumulate)
     clear(&sums, shape);
   else if (whole)
