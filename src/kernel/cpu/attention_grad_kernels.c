@@ -43,7 +43,9 @@ typedef struct {
   float lse[GW_BLOCK], delta[GW_BLOCK];
   GwSpan span[GW_BLOCK];      /* keys of each query; empty beyond the last query */
   GwSpan tile[GW_TILES], all; /* their hulls, by tile of rows and altogether */
+  GwSpan common[GW_TILES];    /* what all rows of a tile see */
   int64_t row, rows;          /* queries of the block */
+  int64_t at, from;           /* where they begin in q; the first key they are multiplied with */
 } Block;
 
 static void block_init(Block *b, const GwCall *call, int thread, const Backward *w) {
@@ -78,12 +80,16 @@ static bool find_keys(const Backward *w, Block *b, const Unit *unit, int64_t row
   b->rows = gw_min_i64(w->context - row, GW_BLOCK);
   b->all = GW_NO_KEYS;
   for (int64_t r = 0; r < GW_BLOCK; r++) {
-    GwSpan *tile = &b->tile[r / GW_ROWS];
-    if (r % GW_ROWS == 0) *tile = GW_NO_KEYS;
+    GwSpan *tile = &b->tile[r / GW_ROWS], *common = &b->common[r / GW_ROWS];
+    if (r % GW_ROWS == 0) {
+      *tile = GW_NO_KEYS;
+      *common = (GwSpan){0, INT64_MAX};
+    }
     b->span[r] = GW_NO_KEYS;
-    if (r >= b->rows) continue;
-    b->span[r] = gw_span_of(&w->a, row + r, w->positions[unit->start + row + r]);
+    if (r < b->rows) b->span[r] = gw_span_of(&w->a, row + r, w->positions[unit->start + row + r]);
     gw_span_widen(tile, b->span[r]);
+    common->first = gw_max_i64(common->first, b->span[r].first);
+    common->last = gw_min_i64(common->last, b->span[r].last);
     gw_span_widen(&b->all, b->span[r]);
   }
   return b->all.first <= b->held.last && b->all.last >= b->held.first;
@@ -93,26 +99,49 @@ static bool find_keys(const Backward *w, Block *b, const Unit *unit, int64_t row
 static void load_queries(const Backward *w, Block *b, const Unit *unit, int64_t h) {
   const GwHeads *a = &w->a;
   bool begun = b->all.first < b->held.first;
+  b->at = ((unit->start + b->row) * a->heads + h) * a->head;
   for (int64_t r = 0; r < GW_BLOCK; r++) {
-    int64_t index = (unit->start + b->row + r) * a->heads + h, at = index * a->head;
+    int64_t at = b->at + r * a->width;
     bool real = r < b->rows;
     gw_pack_row(a, a->bf16, real ? w->q + at : NULL, GW_BLOCK, b->q + r * GW_PANEL);
     gw_pack_row(a, a->bf16, real ? w->dy + at : NULL, GW_BLOCK, b->dy + r * GW_PANEL);
     gw_pack_row(a, false, real && begun ? w->dq + at : NULL, GW_BLOCK, b->dq + r * GW_PANEL);
-    b->lse[r] = real ? w->lse[index] : 0;
+    b->lse[r] = real ? w->lse[at / a->head] : 0;
     b->delta[r] = real ? gw_v_row_dot(w->dy + at, w->y + at, a->head) : 0;
   }
 }
 
-/* Products in p and ds become p = e^(scale s - lse), 0 where masked, ds = p (dp - delta) scale. */
-GW_INLINE void weigh(const Block *b, int64_t r, int64_t key, float scale, bool bf16, float *p,
-                     float *ds) {
-  gw_vf scales = gw_v_set(scale), score = gw_v_mul(scales, gw_v_load(p));
-  gw_vf weight = gw_v_exp(gw_v_sub(score, gw_v_set(b->lse[r])));
-  weight = gw_masked(weight, gw_v_zero(), key, b->span[r]);
-  gw_vf d = gw_v_mul(weight, gw_v_sub(gw_v_load(ds), gw_v_set(b->delta[r])));
-  gw_v_store(p, gw_operand(bf16, weight));
-  gw_v_store(ds, gw_operand(bf16, gw_v_mul(d, scales)));
+/* A batch of products in p and ds, with the keys from `key` on and the rows from r on, becomes
+ * p = e^(scale s - lse), 0 where masked (nowhere when `whole`), ds = p (dp - delta) scale. */
+GW_INLINE void weigh(int vectors, const Block *b, int64_t r, int64_t key, float scale, bool whole,
+                     bool bf16, float *p, float *ds) {
+  const int rows = GW_EXPS / vectors;
+  gw_vf scales = gw_v_set(scale), weight[GW_EXPS];
+  GW_UNROLL for (int i = 0; i < rows; i++) GW_UNROLL for (int j = 0; j < vectors;
+                                                          j++) weight[i * vectors + j] =
+      gw_v_sub(gw_v_mul(scales, gw_v_load(p + i * GW_PANEL + j * GW_VL)), gw_v_set(b->lse[r + i]));
+  gw_v_exp_all(weight, GW_EXPS);
+  GW_UNROLL for (int i = 0; i < rows; i++) GW_UNROLL for (int j = 0; j < vectors; j++) {
+    gw_vf v = weight[i * vectors + j];
+    if (!whole) v = gw_masked(v, gw_v_zero(), key + j * GW_VL, b->span[r + i]);
+    float *d = ds + i * GW_PANEL + j * GW_VL;
+    gw_vf change = gw_v_mul(v, gw_v_sub(gw_v_load(d), gw_v_set(b->delta[r + i])));
+    gw_v_store(p + i * GW_PANEL + j * GW_VL, gw_operand(bf16, v));
+    gw_v_store(d, gw_operand(bf16, gw_v_mul(change, scales)));
+  }
+}
+
+/* The same for tile t and a panel of keys, as far as the tile sees them. */
+GW_INLINE void weigh_tile(const Block *b, int64_t t, int64_t key, float scale, bool bf16, float *p,
+                          float *ds) {
+  int64_t columns = b->tile[t].last + 1 - key;
+  bool whole = key >= b->common[t].first && key + GW_PANEL <= b->common[t].last + 1;
+  if (columns > GW_VL)
+    for (int64_t r = 0; r < GW_ROWS; r += GW_EXPS / 2)
+      weigh(2, b, t * GW_ROWS + r, key, scale, whole, bf16, p + r * GW_PANEL, ds + r * GW_PANEL);
+  else
+    for (int64_t r = 0; r < GW_ROWS; r += GW_EXPS)
+      weigh(1, b, t * GW_ROWS + r, key, scale, whole, bf16, p + r * GW_PANEL, ds + r * GW_PANEL);
 }
 
 /* Where the weights of tile t and a panel's first key are, when the block of keys begins at first.
@@ -123,6 +152,19 @@ GW_INLINE int64_t weights_at(int64_t t, int64_t key, int64_t first) {
 
 GW_INLINE bool sees(const Block *b, int64_t t, int64_t key) {
   return key + GW_PANEL > b->tile[t].first && key <= b->tile[t].last;
+}
+
+/* Asks the caches for what row r of the block needs after its products: its dq, and the inputs of
+ * the next block. */
+GW_INLINE void expect_next(const Backward *w, const Block *b, int64_t r) {
+  const GwHeads *a = &w->a;
+  if (r >= b->rows) return;
+  int64_t at = b->at + r * a->width, next = at + GW_BLOCK * a->width;
+  if (w->to_queries) gw_expect_row(a, w->dq + at, GW_EXPECT_WRITE);
+  if (b->row + r + GW_BLOCK >= w->context) return;
+  gw_expect_row(a, w->q + next, GW_EXPECT_SOON);
+  gw_expect_row(a, w->dy + next, GW_EXPECT_SOON);
+  gw_expect_row(a, w->y + next, GW_EXPECT_SOON);
 }
 
 /* The products of queries with keys, and of dy with values; 0 where a tile sees none of a panel. */
@@ -142,18 +184,19 @@ static void multiply(const Backward *w, const Block *b, int64_t first) {
               b->k_columns + panel, a->terms);
       gw_tile(GW_ROWS, columns, true, a->bf16, ds, gw_by_rows(b->dy + row, GW_BLOCK),
               b->v_columns + panel, a->terms);
+      expect_next(w, b, (key - b->from) / GW_PANEL * GW_TILES + t);
     }
 }
 
-GW_INLINE void weigh_block(const Backward *w, const Block *b, int64_t first, bool bf16) {
+static void weigh_block(const Backward *w, const Block *b, int64_t first) {
   for (int64_t key = first; key < first + KEYS; key += GW_PANEL)
     for (int64_t t = 0; t < GW_TILES; t++) {
       if (!sees(b, t, key)) continue;
       float *p = b->p + weights_at(t, key, first), *ds = b->ds + weights_at(t, key, first);
-      for (int64_t r = 0; r < GW_ROWS; r++)
-        for (int64_t c = 0; c < GW_PANEL && key + c <= b->tile[t].last; c += GW_VL)
-          weigh(b, t * GW_ROWS + r, key + c, w->a.scale, bf16, p + r * GW_PANEL + c,
-                ds + r * GW_PANEL + c);
+      if (w->a.bf16)
+        weigh_tile(b, t, key, w->a.scale, true, p, ds);
+      else
+        weigh_tile(b, t, key, w->a.scale, false, p, ds);
     }
 }
 
@@ -163,7 +206,7 @@ static void add_to_queries(const Backward *w, const Block *b, int64_t first) {
     int64_t from = gw_max_i64(first, b->tile[t].first / GW_PANEL * GW_PANEL);
     int64_t last = gw_min_i64(first + KEYS - 1, b->tile[t].last);
     if (from > last) continue;
-    gw_tile_add(&w->a, GW_ROWS, b->dq + t * GW_ROWS * GW_PANEL, GW_BLOCK,
+    gw_tile_add(&w->a, GW_ROWS, false, b->dq + t * GW_ROWS * GW_PANEL, GW_BLOCK,
                 gw_by_rows(b->ds + weights_at(t, from, first), GW_BLOCK),
                 b->k + (from - b->held.first) * GW_PANEL, b->room, gw_round_up(last + 1 - from, 2));
   }
@@ -176,9 +219,9 @@ static void add_to_keys(const Backward *w, const Block *b, int64_t first) {
     int64_t r = gw_max_i64(key - b->row, 0), terms = gw_round_up(b->rows - r, 2);
     int64_t at = (key - b->held.first) * GW_PANEL, column = (key - first) % GW_PANEL;
     int64_t weight = (key - first - column) * GW_BLOCK + r * GW_PANEL + column;
-    gw_tile_add(&w->a, GW_ROWS, b->dk + at, b->room, gw_by_columns(b->ds + weight),
+    gw_tile_add(&w->a, GW_ROWS, false, b->dk + at, b->room, gw_by_columns(b->ds + weight),
                 b->q + r * GW_PANEL, GW_BLOCK, terms);
-    gw_tile_add(&w->a, GW_ROWS, b->dv + at, b->room, gw_by_columns(b->p + weight),
+    gw_tile_add(&w->a, GW_ROWS, false, b->dv + at, b->room, gw_by_columns(b->p + weight),
                 b->dy + r * GW_PANEL, GW_BLOCK, terms);
   }
 }
@@ -189,10 +232,7 @@ static void multiply_block(const Backward *w, const Block *b, int64_t first) {
   unsigned mode = gw_products_begin(bf16);
   multiply(w, b, first);
   gw_products_end(bf16, mode);
-  if (bf16)
-    weigh_block(w, b, first, true);
-  else
-    weigh_block(w, b, first, false);
+  weigh_block(w, b, first);
   mode = gw_products_begin(bf16);
   if (w->to_queries) add_to_queries(w, b, first);
   if (w->to_keys) add_to_keys(w, b, first);
@@ -203,13 +243,11 @@ static void multiply_block(const Backward *w, const Block *b, int64_t first) {
 static void backward_block(const Backward *w, Block *b, const Unit *unit, int64_t h) {
   const GwHeads *a = &w->a;
   load_queries(w, b, unit, h);
-  int64_t from = gw_max_i64(b->held.first, b->all.first / KEYS * KEYS);
+  b->from = gw_max_i64(b->held.first, b->all.first / KEYS * KEYS);
   int64_t last = gw_min_i64(b->held.last, b->all.last);
-  for (int64_t key = from; key <= last; key += KEYS) multiply_block(w, b, key);
-  for (int64_t r = 0; w->to_queries && r < b->rows; r++) {
-    int64_t at = ((unit->start + b->row + r) * a->heads + h) * a->head;
-    gw_unpack_row(a, b->dq + r * GW_PANEL, GW_BLOCK, 1, w->dq + at);
-  }
+  for (int64_t key = b->from; key <= last; key += KEYS) multiply_block(w, b, key);
+  for (int64_t r = 0; w->to_queries && r < b->rows; r++)
+    gw_unpack_row(a, b->dq + r * GW_PANEL, GW_BLOCK, 1, w->dq + b->at + r * a->width);
 }
 
 /* The given keys of a unit with the given queries. */
@@ -225,6 +263,10 @@ static void backward_unit(const Backward *w, Block *b, const Unit *unit, GwSpan 
         if (find_keys(w, b, unit, row)) backward_block(w, b, unit, h);
     for (int64_t key = first; w->to_keys && key <= last; key++) {
       int64_t at = unit->kv_at + key * a->kv_width, row = (key - first) * GW_PANEL;
+      if (key + GW_AHEAD <= last) {
+        gw_expect_row(a, w->dk + at + GW_AHEAD * a->kv_width, GW_EXPECT_WRITE);
+        gw_expect_row(a, w->dv + at + GW_AHEAD * a->kv_width, GW_EXPECT_WRITE);
+      }
       gw_unpack_row(a, b->dk + row, b->room, 1, w->dk + at);
       gw_unpack_row(a, b->dv + row, b->room, 1, w->dv + at);
     }

@@ -51,12 +51,11 @@ GW_INLINE float *tile_scores(const Scratch *s, int64_t t) {
   return s->scores + t * GW_ROWS * s->room;
 }
 
-/* Those of row r and a key that begins a vector. */
-GW_INLINE float *score_at(const Scratch *s, int64_t r, int64_t key) {
-  size_t panel = (size_t)key / GW_PANEL, column = (size_t)key % GW_PANEL;
-  return tile_scores(s, r / GW_ROWS) + panel * (GW_ROWS * GW_PANEL) + (r % GW_ROWS) * GW_PANEL +
-         column;
+/* Those of row r from `key` on, which begins a panel; vector i is vector_at(i) further. */
+GW_INLINE float *row_scores(const Scratch *s, int64_t r, int64_t key) {
+  return tile_scores(s, r / GW_ROWS) + key * GW_ROWS + r % GW_ROWS * GW_PANEL;
 }
+GW_INLINE int64_t vector_at(int i) { return i / 2 * (GW_ROWS * GW_PANEL) + i % 2 * GW_VL; }
 
 /* A block of queries: of one head, or of all heads that share keys. */
 typedef struct {
@@ -71,14 +70,18 @@ typedef struct {
 /* Queries first.. of head h, or all queries of head h and those after it. */
 static void block_init(const Forward *f, Block *b, int64_t sequence, int64_t h, int64_t first) {
   const GwHeads *a = &f->a;
-  int64_t per_head = f->once ? f->queries : GW_BLOCK;
-  b->rows = f->once ? f->queries * a->shared : gw_min_i64(f->queries - first, GW_BLOCK);
+  int64_t last = gw_min_i64(f->queries, first + GW_BLOCK) - 1, query = first;
+  b->rows = (last + 1 - first) * (f->once ? a->shared : 1);
   b->left = f->once ? b->rows : f->queries - first;
   b->all = GW_NO_KEYS;
   for (int64_t t = 0; t < GW_TILES; t++) b->tile[t] = GW_NO_KEYS;
-  for (int64_t r = 0; r < b->rows; r++) {
-    int64_t query = first + r % per_head, n = sequence * f->queries + query;
-    b->at[r] = n * a->heads + h + r / per_head;
+  for (int64_t r = 0; r < b->rows; r++, query++) {
+    if (query > last) {
+      query = first;
+      h++;
+    }
+    int64_t n = sequence * f->queries + query;
+    b->at[r] = n * a->heads + h;
     b->span[r] = gw_span_of(a, f->base + query, f->positions[n]);
     b->sum[r] = gw_v_sum16();
     gw_span_widen(&b->tile[r / GW_ROWS], b->span[r]);
@@ -86,17 +89,21 @@ static void block_init(const Forward *f, Block *b, int64_t sequence, int64_t h, 
   }
 }
 
-/* Packs the block's queries; the caches fetch the next block's, and where y will be written. */
 static void load_queries(const Forward *f, const Scratch *s, const Block *b) {
   const GwHeads *a = &f->a;
-  memset(s->y, 0, (size_t)(GW_BLOCK * a->padded) * sizeof *s->y);
-  for (int64_t r = 0; r < gw_round_up(b->rows, GW_ROWS); r++) {
-    const float *q = r < b->rows ? f->q + b->at[r] * a->head : NULL;
-    gw_pack_row(a, a->bf16, q, GW_BLOCK, s->q + r * GW_PANEL);
-    if (!q) continue;
-    gw_expect_row(a, f->y + b->at[r] * a->head, true);
-    if (r + GW_BLOCK < b->left) gw_expect_row(a, q + GW_BLOCK * a->width, false);
-  }
+  for (int64_t r = 0; r < gw_round_up(b->rows, GW_ROWS); r++)
+    gw_pack_row(a, a->bf16, r < b->rows ? f->q + b->at[r] * a->head : NULL, GW_BLOCK,
+                s->q + r * GW_PANEL);
+}
+
+/* Asks the caches for what row r of the block will need after its products: its y, q of the next
+ * block, and the row's share of the next head's keys and values. */
+GW_INLINE void expect_next(const Forward *f, const Block *b, int64_t r) {
+  const GwHeads *a = &f->a;
+  if (r >= b->rows || f->once) return;
+  gw_expect_row(a, f->y + b->at[r] * a->head, GW_EXPECT_WRITE);
+  if (r + GW_BLOCK < b->left)
+    gw_expect_row(a, f->q + (b->at[r] + GW_BLOCK * a->heads) * a->head, GW_EXPECT_SOON);
 }
 
 /* The products of the block with a packed panel of keys. */
@@ -109,6 +116,7 @@ static void score_panel(const Forward *f, const Scratch *s, const Block *b, int6
     GwWeights q = gw_by_rows(s->q + t * GW_ROWS * GW_PANEL, GW_BLOCK);
     int64_t columns = b->tile[t].last + 1 - key;
     gw_tile(b->rows == 1 ? 1 : GW_ROWS, columns, true, a->bf16, scores, q, panel, a->terms);
+    expect_next(f, b, (key - b->all.first) / GW_PANEL * GW_TILES + t);
   }
 }
 
@@ -126,27 +134,41 @@ static void score_block(const Forward *f, const Scratch *s, const Block *b, cons
 
 /* The largest product of row r. */
 static float largest(const Scratch *s, int64_t r, GwSpan span) {
-  gw_vf low = gw_v_set(-__builtin_inff()), top = low;
-  for (int64_t key = span.first / GW_VL * GW_VL; key <= span.last; key += GW_VL)
-    top = gw_v_max(gw_masked(gw_v_load(score_at(s, r, key)), low, key, span), top);
-  return gw_v_largest(top);
+  gw_vf low = gw_v_set(-__builtin_inff()), top[2] = {low, low};
+  for (int64_t key = span.first / GW_PANEL * GW_PANEL; key <= span.last; key += GW_PANEL)
+    for (int i = 0; i < 2; i++) {
+      gw_vf products = gw_v_load(row_scores(s, r, key) + vector_at(i));
+      top[i] = gw_v_max(gw_masked(products, low, key + i * GW_VL, span), top[i]);
+    }
+  return gw_v_largest(gw_v_max(top[0], top[1]));
 }
 
-/* Turns the products of row r with keys from..end into weights e^(scale s - m), 0 outside its span,
- * as operands, and adds them to its sum as they are. */
+/* Turns `vectors` vectors of products of row r, with the keys from `key` on, into weights
+ * e^(scale s - m), 0 outside its span, as operands; adds them to its sum as they are. */
+GW_INLINE void weigh_vectors(int vectors, const Scratch *s, const Block *b, int64_t r, int64_t key,
+                             float scale, bool bf16, GwVSum16 *sum) {
+  GwSpan span = b->span[r];
+  bool whole = key >= span.first && key + vectors * GW_VL <= span.last + 1;
+  float *at = row_scores(s, r, key);
+  gw_vf scales = gw_v_set(scale), top = gw_v_set(b->m[r]), p[GW_EXPS];
+  GW_UNROLL for (int i = 0; i < vectors; i++) p[i] =
+      gw_v_sub(gw_v_mul(scales, gw_v_load(at + vector_at(i))), top);
+  gw_v_exp_all(p, vectors);
+  GW_UNROLL for (int i = 0; i < vectors; i++) {
+    if (!whole) p[i] = gw_masked(p[i], gw_v_zero(), key + i * GW_VL, span);
+    gw_v_store(at + vector_at(i), gw_operand(bf16, p[i]));
+    sum->part[i % GW_SUM_VECTORS] = gw_v_add(sum->part[i % GW_SUM_VECTORS], p[i]);
+  }
+}
+
+/* The weights of row r for the keys from..end. */
 GW_INLINE void weigh(const Scratch *s, Block *b, int64_t r, int64_t from, int64_t end, float scale,
                      bool bf16) {
-  gw_vf scales = gw_v_set(scale), top = gw_v_set(b->m[r]);
-  GwSpan span = b->span[r];
   GwVSum16 sum = b->sum[r];
-  for (int64_t c = from; c < end; c += 16)
-    for (int j = 0; j < GW_SUM_VECTORS; j++) {
-      float *at = score_at(s, r, c + j * GW_VL);
-      gw_vf p = gw_v_exp(gw_v_sub(gw_v_mul(scales, gw_v_load(at)), top));
-      p = gw_masked(p, gw_v_zero(), c + j * GW_VL, span);
-      gw_v_store(at, gw_operand(bf16, p));
-      sum.part[j] = gw_v_add(sum.part[j], p);
-    }
+  int64_t key = from;
+  for (; key + GW_EXPS * GW_VL <= end; key += GW_EXPS * GW_VL)
+    weigh_vectors(GW_EXPS, s, b, r, key, scale, bf16, &sum);
+  for (; key < end; key += STEP) weigh_vectors(STEP / GW_VL, s, b, r, key, scale, bf16, &sum);
   b->sum[r] = sum;
 }
 
@@ -178,9 +200,24 @@ static void add_stretch(const Forward *f, const Scratch *s, const Block *b, int6
     int64_t terms = gw_round_up(keys.last + 1 - keys.first, 2);
     float *y = s->y + t * GW_ROWS * GW_PANEL;
     const float *x = s->values + (keys.first - held) * GW_PANEL;
-    gw_tile_add(a, b->rows == 1 ? 1 : GW_ROWS, y, GW_BLOCK, w, x, s->value_rows, terms);
+    bool fresh = keys.first == b->tile[t].first / STEP * STEP;
+    gw_tile_add(a, b->rows == 1 ? 1 : GW_ROWS, fresh, y, GW_BLOCK, w, x, s->value_rows, terms);
   }
   gw_products_end(a->bf16, mode);
+}
+
+/* y / l + 0 and m + ln l of all rows. */
+static void finish(const Forward *f, const Scratch *s, const Block *b) {
+  const GwHeads *a = &f->a;
+  float sum[GW_BLOCK] = {0}, lse[GW_BLOCK];
+  for (int64_t r = 0; r < b->rows; r++) {
+    sum[r] = gw_v_sum16_total(&b->sum[r]);
+    gw_unpack_row(a, s->y + r * GW_PANEL, GW_BLOCK, 1 / sum[r], f->y + b->at[r] * a->head);
+  }
+  if (!f->lse) return;
+  for (int64_t r = 0; r < b->rows; r += GW_VL)
+    gw_v_store(lse + r, gw_v_add(gw_v_load(b->m + r), gw_v_log(gw_v_load(sum + r))));
+  for (int64_t r = 0; r < b->rows; r++) f->lse[b->at[r]] = lse[r];
 }
 
 /* A block, whose kv head's keys and values begin at k and v. */
@@ -197,11 +234,7 @@ static void attend(const Forward *f, const Scratch *s, Block *b, const float *k,
     weigh_stretch(f, s, b, key);
     add_stretch(f, s, b, key);
   }
-  for (int64_t r = 0; r < b->rows; r++) {
-    float sum = gw_v_sum16_total(&b->sum[r]);
-    gw_unpack_row(a, s->y + r * GW_PANEL, GW_BLOCK, 1 / sum, f->y + b->at[r] * a->head);
-    if (f->lse) f->lse[b->at[r]] = b->m[r] + gw_log(sum);
-  }
+  finish(f, s, b);
 }
 
 /* Unit: sequence, head, block of queries; or sequence and kv head. */

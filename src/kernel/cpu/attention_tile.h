@@ -161,45 +161,48 @@ GW_INLINE void gw_tile(int64_t rows, int64_t columns, bool fresh, bool bf16, flo
   tiles[kind][bf16][columns > GW_VL](fresh, out, w.at, w.panel, x, terms);
 }
 
-/* out += weights x for all columns of a head; x and out of x_rows and out_rows rows, in panels. */
-GW_INLINE void gw_tile_add(const GwHeads *a, int64_t rows, float *out, int64_t out_rows,
+/* out (+)= weights x for all columns of a head; x and out of x_rows and out_rows rows, in panels. */
+GW_INLINE void gw_tile_add(const GwHeads *a, int64_t rows, bool fresh, float *out, int64_t out_rows,
                            GwWeights w, const float *x, int64_t x_rows, int64_t terms) {
   for (int64_t c = 0; c < a->head; c += GW_PANEL)
-    gw_tile(rows, a->head - c, false, a->bf16, out + c * out_rows, w, x + c * x_rows, terms);
+    gw_tile(rows, a->head - c, fresh, a->bf16, out + c * out_rows, w, x + c * x_rows, terms);
 }
 
 /* ---- packing ---- */
 
-enum { GW_AHEAD = 16 }; /* rows between where packing reads and what it asks the caches for */
-
-/* Asks the caches for x [head], to be read or written soon; any address will do. */
-GW_INLINE void gw_expect_row(const GwHeads *a, const float *x, bool write) {
+/* Asks the caches for a row x [head]: to be read at once, to be read after other work, or to be
+ * written. Never fails, whatever the address. */
+enum { GW_AHEAD = 16 }; /* rows to ask ahead for in a loop over rows */
+typedef enum { GW_EXPECT_NOW, GW_EXPECT_SOON, GW_EXPECT_WRITE } GwExpect;
+GW_INLINE void gw_expect_row(const GwHeads *a, const float *x, GwExpect expect) {
   for (int64_t d = 0; d < a->head; d += 16) {
-    if (write)
-      __builtin_prefetch(x + d, 1);
-    else
-      __builtin_prefetch(x + d, 0);
+    if (expect == GW_EXPECT_NOW) __builtin_prefetch(x + d, 0, 3);
+    if (expect == GW_EXPECT_SOON) __builtin_prefetch(x + d, 0, 2);
+    if (expect == GW_EXPECT_WRITE) __builtin_prefetch(x + d, 1, 3);
   }
 }
 
-/* Puts x [head] (NULL: zeros), as operands with `bf16`, into one row of a matrix of `rows` rows in panels. */
+/* n of the lanes from x on that are needed, 0 in the others. */
+GW_INLINE gw_vf gw_load_some(const float *x, int64_t n) {
+  if (n >= GW_VL) return gw_v_load(x);
+  return n > 0 ? gw_v_load_n(x, n) : gw_v_zero();
+}
+
+/* Puts x [head] (NULL: zeros), as operands with `bf16`, into one row of a matrix of `rows` rows in
+ * panels. */
 GW_INLINE void gw_pack_row(const GwHeads *a, bool bf16, const float *x, int64_t rows, float *to) {
-  for (int64_t c = 0; c < a->head; c += GW_PANEL, to += rows * GW_PANEL)
-    for (int64_t d = c; d < c + GW_PANEL; d += GW_VL) {
-      gw_vf v = gw_v_zero();
-      if (x && d + GW_VL <= a->head)
-        v = gw_v_load(x + d);
-      else if (x && d < a->head)
-        v = gw_v_load_n(x + d, a->head - d);
-      gw_v_store(to + (d - c), gw_operand(bf16, v));
-    }
+  for (int64_t c = 0; c < a->head; c += GW_PANEL, to += rows * GW_PANEL) {
+    int64_t left = x ? a->head - c : 0;
+    gw_v_store(to, gw_operand(bf16, gw_load_some(x + c, left)));
+    gw_v_store(to + GW_VL, gw_operand(bf16, gw_load_some(x + c + GW_VL, left - GW_VL)));
+  }
 }
 
 /* Packs n rows [., head], `stride` apart, in panels of `rows` rows; the others become 0. */
 static inline void gw_pack_rows(const GwHeads *a, const float *x, int64_t stride, int64_t n,
                                 int64_t rows, float *to) {
   for (int64_t i = 0; i < rows; i++) {
-    gw_expect_row(a, x + gw_min_i64(i + GW_AHEAD, n - 1) * stride, false);
+    if (i + GW_AHEAD < n) gw_expect_row(a, x + (i + GW_AHEAD) * stride, GW_EXPECT_NOW);
     gw_pack_row(a, a->bf16, i < n ? x + i * stride : NULL, rows, to + i * GW_PANEL);
   }
 }
@@ -209,15 +212,14 @@ GW_INLINE void gw_pack_square(const GwHeads *a, const float *x, int64_t stride, 
                               int64_t d, float *to) {
   gw_vf square[GW_VL];
   int64_t left = a->head - d, rows = gw_min_i64(a->terms - d, GW_VL);
-  GW_UNROLL for (int i = 0; i < GW_VL; i++) {
-    if (i + GW_VL < n) __builtin_prefetch(x + (i + GW_VL) * stride + d, 0);
-    if (i >= n)
-      square[i] = gw_v_zero();
-    else if (left >= GW_VL)
-      square[i] = gw_v_load(x + i * stride + d);
-    else
-      square[i] = gw_v_load_n(x + i * stride + d, left);
+  if (n >= GW_VL && left >= GW_VL) {
+    GW_UNROLL for (int i = 0; i < GW_VL; i++) square[i] = gw_v_load(x + i * stride + d);
+  } else {
+    for (int i = 0; i < GW_VL; i++)
+      square[i] = i < n ? gw_load_some(x + i * stride + d, left) : gw_v_zero();
   }
+  for (int64_t i = GW_VL; i < gw_min_i64(n, 2 * GW_VL); i++)
+    __builtin_prefetch(x + i * stride + d, 0, 3);
   gw_v_transpose(square);
   for (int64_t i = 0; i < rows; i++)
     gw_v_store(to + (d + i) * GW_PANEL, gw_operand(a->bf16, square[i]));
