@@ -1,7 +1,7 @@
 # A thin front on CMake and its presets (CMakePresets.json). build/ is the release build; the
 # presets gcc, clang, asan and fuzz live in folders of the same name inside it.
 .DEFAULT_GOAL := build
-.PHONY: build test demo check format format-check tidy soak fuzz clean help
+.PHONY: build test demo check format format-check tidy soak fuzz bench-ops clean help
 
 # Seconds per target of `make fuzz`.
 SECONDS := 600
@@ -44,6 +44,11 @@ soak: ## the long proofs, hours: test/soak/*.sh
 fuzz: ## fuzz every parser, SECONDS=600 each
 	@tools/install-packages.sh check
 	@tools/fuzz.sh $(SECONDS)
+
+bench-ops: ## speed of every op at the shapes of three models, as a share of what binds it
+	@cmake --preset release -B build/bench -DGODWIT_BENCH=ON >/dev/null
+	@ninja -C build/bench bench_ops
+	@build/bench/bench_ops
 
 clean: ## remove build/
 	@rm -rf build

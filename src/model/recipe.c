@@ -193,12 +193,15 @@ GwStatus gw_recipe_write(const GwRecipe *recipe, char **out) {
 }
 
 uint64_t gw_recipe_identity(const GwRecipe *recipe) {
+  const GwRecipe defaults = gw_recipe_default();
   uint64_t identity = 0;
   for (int i = 0; i < GW_RECIPE_KEYS; i++) {
     const GwRecipeKey *key = &gw__recipe_keys[i];
-    if (!key->identity) continue;
-    char text[GW_RECIPE_VALUE_BYTES];
+    if (key->identity == GW_IDENTITY_NO) continue;
+    char text[GW_RECIPE_VALUE_BYTES], usual[GW_RECIPE_VALUE_BYTES];
     gw__recipe_value_format(key, recipe, text);
+    gw__recipe_value_format(key, &defaults, usual);
+    if (key->identity == GW_IDENTITY_IF_SET && strcmp(text, usual) == 0) continue;
     identity = gw_hash_bytes(key->path, strlen(key->path), identity);
     identity = gw_hash_bytes(text, strlen(text), identity);
   }

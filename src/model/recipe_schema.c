@@ -10,6 +10,7 @@
 
 #include "godwit/suggest.h"
 
+static const cyaml_strval_t profiles[] = {{"f32", GW_PROFILE_F32}, {"bf16", GW_PROFILE_BF16}};
 static const cyaml_strval_t families[] = {{"llama", GW_FAMILY_LLAMA}, {"gpt2", GW_FAMILY_GPT2}};
 static const cyaml_strval_t activations[] = {
     {"swiglu", GW_ACTIVATION_SWIGLU}, {"gelu", GW_ACTIVATION_GELU}, {"relu2", GW_ACTIVATION_RELU2}};
@@ -18,26 +19,33 @@ static const cyaml_strval_t schedules[] = {{"cosine", GW_SCHEDULE_COSINE},
                                            {"wsd", GW_SCHEDULE_WSD},
                                            {"constant", GW_SCHEDULE_CONSTANT}};
 
+const char *gw_profile_name(GwProfile profile) { return profiles[profile].str; }
+
 #define PLACE(member) offsetof(GwRecipe, member), sizeof(((GwRecipe *)NULL)->member)
 #define TEXT(member, identity, meaning)                                                            \
   { #member, GW_KEY_TEXT, identity, PLACE(member), 0, 0, "", NULL, 0, meaning }
 #define CHOICE(member, choices, meaning)                                                           \
-  { #member, GW_KEY_CHOICE, true, PLACE(member), 0, 0, "", choices, GW_COUNT_OF(choices), meaning }
+  {                                                                                                \
+#member, GW_KEY_CHOICE, GW_IDENTITY_YES, PLACE(member), 0, 0, "", choices,                     \
+        GW_COUNT_OF(choices), meaning                                                              \
+  }
 #define BOOL(member, meaning)                                                                      \
-  { #member, GW_KEY_BOOL, true, PLACE(member), 0, 0, "", NULL, 0, meaning }
+  { #member, GW_KEY_BOOL, GW_IDENTITY_YES, PLACE(member), 0, 0, "", NULL, 0, meaning }
 #define U64(member, meaning)                                                                       \
-  { #member, GW_KEY_U64, true, PLACE(member), 0, 0, "", NULL, 0, meaning }
+  { #member, GW_KEY_U64, GW_IDENTITY_YES, PLACE(member), 0, 0, "", NULL, 0, meaning }
 #define I32(member, min, max, identity, meaning)                                                   \
   { #member, GW_KEY_I32, identity, PLACE(member), min, max, "[]", NULL, 0, meaning }
 #define I64(member, min, max, identity, meaning)                                                   \
   { #member, GW_KEY_I64, identity, PLACE(member), min, max, "[]", NULL, 0, meaning }
 #define F64(member, bounds, min, max, meaning)                                                     \
-  { #member, GW_KEY_F64, true, PLACE(member), min, max, bounds, NULL, 0, meaning }
-#define IN_IDENTITY true
-#define NOT_IN_IDENTITY false
+  { #member, GW_KEY_F64, GW_IDENTITY_YES, PLACE(member), min, max, bounds, NULL, 0, meaning }
+#define IN_IDENTITY GW_IDENTITY_YES
+#define NOT_IN_IDENTITY GW_IDENTITY_NO
 
 const GwRecipeKey gw__recipe_keys[GW_RECIPE_KEYS] = {
     TEXT(name, NOT_IN_IDENTITY, "what the run is called"),
+    {"dtype", GW_KEY_CHOICE, GW_IDENTITY_IF_SET, PLACE(model.dtype), 0, 0, "", profiles,
+     GW_COUNT_OF(profiles), "of the operands of matrix products"},
 
     CHOICE(model.family, families, "architecture"),
     I32(model.layers, 1, 1024, IN_IDENTITY, "blocks"),

@@ -18,10 +18,14 @@ typedef enum {
   GW_KEY_F64
 } GwKeyType;
 
+/* Whether a key is part of gw_recipe_identity. A younger key is so only when it differs from its
+ * default: recipes from before it keep their identity. */
+typedef enum { GW_IDENTITY_NO, GW_IDENTITY_YES, GW_IDENTITY_IF_SET } GwKeyIdentity;
+
 typedef struct {
   const char *path; /* "train.optimizer.lr" */
   GwKeyType type;
-  bool identity;       /* part of gw_recipe_identity */
+  GwKeyIdentity identity;
   size_t offset, size; /* of its member in GwRecipe; text includes its final 0 */
   double min, max;     /* I32, I64, F64 */
   const char *bounds;  /* "[]": both ends allowed; "(" and ")" exclude one */
@@ -31,7 +35,7 @@ typedef struct {
 } GwRecipeKey;
 
 enum {
-  GW_RECIPE_KEYS = 40,        /* rows of gw__recipe_keys */
+  GW_RECIPE_KEYS = 41,        /* rows of gw__recipe_keys */
   GW_RECIPE_VALUE_BYTES = 640 /* enough for any value's text, 0 included */
 };
 

@@ -182,13 +182,19 @@ static void attention_example(GwExample *e) {
   GwType q, kv;
   int64_t context;
   attention_example_of(e, &q, &kv, &context);
+  e->shapes.attr[3] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
+  if (gw_rng_below(&e->rng, 16) == 0) { /* a long sequence, of which each query sees little */
+    context = 4097;
+    q = kv = gw_type_2d(GW_F32, context, 2);
+    e->shapes.attr[0] = e->shapes.attr[1] = 1;
+    e->shapes.attr[3] = 1 + (double)gw_rng_below(&e->rng, 20);
+  }
   gw_example_f32(e, 0, q, 1);
   gw_example_f32(e, 1, kv, 1);
   gw_example_f32(e, 2, kv, 1);
   gw_example_ids(e, 3, q.dim[0], 0, context);
   e->in[3].fill = GW_FILL_POSITIONS;
   e->shapes.attr[2] = (double)context;
-  e->shapes.attr[3] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
   e->shapes.attr[4] = (double)gw_rng_below(&e->rng, 2);
 }
 
@@ -253,7 +259,7 @@ static void attention_cached_example(GwExample *e) {
   GwType q, kv;
   int64_t context;
   attention_example_of(e, &q, &kv, &context);
-  int64_t rows = 1 + (int64_t)gw_rng_below(&e->rng, 3), keys = rows + gw_example_size(e, 65);
+  int64_t rows = 1 + (int64_t)gw_rng_below(&e->rng, 3), keys = rows + gw_example_size(e, 127);
   gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, q.dim[1]), 1);
   gw_example_f32(e, 1, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);
   gw_example_f32(e, 2, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);

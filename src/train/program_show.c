@@ -104,6 +104,7 @@ static GwStatus print_training(const GwRecipe *recipe, int threads, FILE *out) {
           ";   (train.lanes %" PRId32 ", train.lane_batch %" PRId32 ", model.context %" PRId32
           ")\n",
           train->lanes, train->lane_batch, recipe->model.context);
+  fprintf(out, ";   %-18s %16s  %10s\n", "dtype", gw_profile_name(recipe->model.dtype), "products");
   fprintf(out, ";   %-18s %16" PRId64 "  %10s\n", "parameters", summary.params,
           gw__units(params, (double)summary.params, ""));
   fprintf(out, ";   %-18s %16.0f  %10s\n", "FLOPs per token", flops / (double)tokens,

@@ -155,7 +155,7 @@ static GwStatus record(Run *run, const GwStepReport *step, double seconds) {
                          .loss_sum = step->loss_sum,
                          .tokens = step->tokens,
                          .total_signature = step->signature,
-                         .state_hash = gw_trainer_hash(run->trainer, run->step)};
+                         .state_hash = step->state_hash};
   run->report.state_hash = entry.state_hash;
   run->report.has_loss = true;
   run->report.loss = step->loss;

@@ -20,6 +20,7 @@ struct GwTrainer {
   GwRunner *lane_runner, *total_runner, *update_runner;
   GwTensor *tensors; /* of the three groups */
   GwTensorGroup groups[GW_STATE_GROUPS];
+  uint64_t hash_seeds; /* sum of the state's tensors' */
   uint64_t signatures; /* sum over this step's lanes */
 };
 
@@ -39,6 +40,17 @@ static GwStatus describe_state(GwTrainer *t) {
     }
   }
   return GW_OK;
+}
+
+/* What the update program hashes the new state with. */
+static void set_hash_seeds(GwTrainer *t) {
+  uint64_t *seeds = gw_runner_value(t->update_runner, t->steps.seeds);
+  for (int i = 0; i < t->params.count; i++)
+    for (int g = 0; g < GW_STATE_GROUPS; g++) {
+      uint64_t seed = gw_state_hash_seed(&t->groups[g], &t->groups[g].tensors[i]);
+      seeds[GW_STATE_GROUPS * i + g] = seed;
+      t->hash_seeds += seed;
+    }
 }
 
 static GwStatus create_buffers(GwTrainer *t) {
@@ -76,6 +88,7 @@ GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwP
   GW_TRY_GOTO(status, create_buffers(t), failed);
   GW_TRY_GOTO(status, create_runners(t, backend), failed);
   GW_TRY_GOTO(status, describe_state(t), failed);
+  set_hash_seeds(t);
   gw_model_init(&recipe->model, &t->params, recipe->train.seed, pool, t->param_buffer);
   *out = t;
   return GW_OK;
@@ -177,6 +190,8 @@ GwStatus gw_trainer_end(GwTrainer *t, int64_t step, GwStepReport *out) {
         "step %lld: the signature of the gradient total does not equal the sum of its "
         "lanes' signatures: memory or a kernel changed it; resume from the last checkpoint",
         (long long)step + 1);
+  uint64_t *hash = gw_runner_value(t->update_runner, t->steps.state_hash);
+  *hash = 0;
   GW_TRY(gw_runner_run(t->update_runner, key));
   const double *norm = gw_runner_value(t->update_runner, t->steps.norm_and_scale);
   *out = (GwStepReport){.loss = (double)tally[0] * GW_LOSS_UNIT / (double)tally[1],
@@ -184,6 +199,7 @@ GwStatus gw_trainer_end(GwTrainer *t, int64_t step, GwStepReport *out) {
                         .tokens = tally[1],
                         .gradient_norm = norm[0],
                         .lr = hyper[0],
-                        .signature = total};
+                        .signature = total,
+                        .state_hash = gw_mix64((uint64_t)step + 1) + t->hash_seeds + *hash};
   return GW_OK;
 }

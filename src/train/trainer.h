@@ -47,7 +47,8 @@ typedef struct {
   int64_t tokens;       /* counted targets */
   double gradient_norm; /* before clipping */
   double lr;
-  uint64_t signature; /* of the total */
+  uint64_t signature;  /* of the total */
+  uint64_t state_hash; /* gw_trainer_hash after this step, taken of every value as it was written */
 } GwStepReport;
 
 /* Verifies that the total's signature equals the sum of the lanes' (GW_NUMERIC: memory or a kernel

@@ -57,6 +57,7 @@ static void uncached_logits(const GwTestModel *model, const GwBackend *backend,
   call.shapes = (GwShapes){
       .in = {gw_type_2d(GW_F32, CONTEXT, recipe->width), gw_type_2d(GW_F32, VOCAB, recipe->width)},
       .has = {true, true},
+      .attr = {recipe->dtype == GW_PROFILE_BF16 ? GW_OPERANDS_BF16 : GW_OPERANDS_F32},
       .out = {gw_type_2d(GW_F32, CONTEXT, VOCAB)}};
   const GwOpDef *linear = gw_op_def(GW_OP_LINEAR);
   linear->reference(&call, 0, linear->units(&call.shapes));

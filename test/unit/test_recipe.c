@@ -247,6 +247,7 @@ static void identity_is_of_what_is_computed(void **unused) {
   GwRecipe recipe;
   assert_ok(parse("{}", &recipe));
   const uint64_t base = gw_recipe_identity(&recipe);
+  assert_true(base == UINT64_C(0x4f3f743809722f4d)); /* or the runs there are cannot go on */
   const char *const same[] = {"name=x",
                               "train.steps=5",
                               "train.log_every=1",
@@ -261,10 +262,18 @@ static void identity_is_of_what_is_computed(void **unused) {
     assert_ok(override("{}", same[i], &recipe));
     assert_true(gw_recipe_identity(&recipe) == base);
   }
-  const char *const other[] = {
-      "model.layers=5",  "model.qk_norm=true",   "train.seed=2",
-      "data.seed=2",     "train.lanes=2",        "train.optimizer.lr=1e-4",
-      "model.window=64", "model.vocab_size=256", "train.schedule.kind=wsd"};
+  assert_ok(override("{}", "dtype=f32", &recipe));
+  assert_true(gw_recipe_identity(&recipe) == base);
+  const char *const other[] = {"dtype=bf16",
+                               "model.layers=5",
+                               "model.qk_norm=true",
+                               "train.seed=2",
+                               "data.seed=2",
+                               "train.lanes=2",
+                               "train.optimizer.lr=1e-4",
+                               "model.window=64",
+                               "model.vocab_size=256",
+                               "train.schedule.kind=wsd"};
   for (size_t i = 0; i < GW_COUNT_OF(other); i++) {
     assert_ok(override("{}", other[i], &recipe));
     assert_true(gw_recipe_identity(&recipe) != base);

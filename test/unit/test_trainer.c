@@ -1,5 +1,6 @@
 /* The trainer against the numbers contract, in one process:
- *   N1  the same state hash for 1 to 4 threads, every instruction set and the reference kernels
+ *   N1  the same state hash for 1 to 4 threads, every instruction set and the reference kernels,
+ *       for both dtypes
  *   N2  the same state hash however the lanes are ordered, and when two trainers compute half of
  * them each and add their sums and its guards: a changed sum breaks the signature, a NaN is named,
  * every op passes its check. */
@@ -11,7 +12,7 @@
 #include "exec/backend_cpu.h"
 #include "train/trainer.h"
 
-enum { VOCAB = 61, STEPS = 4 };
+enum { VOCAB = 61, STEPS = 4, VARIANTS = 4 };
 
 static uint64_t seed;
 
@@ -31,6 +32,13 @@ static GwRecipe small_recipe(GwFamily family) {
   GwRecipe recipe;
   assert_ok(gw_recipe_parse("small", "{}", 2, overrides, (int)GW_COUNT_OF(overrides), &recipe));
   recipe.model.vocab_size = VOCAB;
+  return recipe;
+}
+
+/* Both families with both dtypes. */
+static GwRecipe variant_recipe(int variant) {
+  GwRecipe recipe = small_recipe(variant / 2 ? GW_FAMILY_GPT2 : GW_FAMILY_LLAMA);
+  recipe.model.dtype = variant % 2 ? GW_PROFILE_BF16 : GW_PROFILE_F32;
   return recipe;
 }
 
@@ -70,6 +78,7 @@ static uint64_t train(const GwRecipe *recipe, const GwBackend *backend, int thre
     run_lanes(trainer, recipe, step, lanes, 4);
     assert_ok(gw_trainer_end(trainer, step, &report));
     assert_true(report.loss > 0 && report.loss < 10 && report.gradient_norm > 0);
+    assert_true(report.state_hash == gw_trainer_hash(trainer, step + 1));
   }
   uint64_t hash = gw_trainer_hash(trainer, STEPS);
   gw_trainer_destroy(trainer);
@@ -81,9 +90,12 @@ static const int32_t in_order[4] = {0, 1, 2, 3};
 
 static void same_bits_for_threads_and_instruction_sets(void **state) {
   (void)state;
-  for (int family = 0; family < 2; family++) {
-    GwRecipe recipe = small_recipe((GwFamily)family);
+  uint64_t before = 0;
+  for (int variant = 0; variant < VARIANTS; variant++) {
+    GwRecipe recipe = variant_recipe(variant);
     uint64_t wanted = train(&recipe, gw_backend_reference(), 2, in_order, NULL);
+    assert_true(wanted != before); /* the dtype does matter */
+    before = wanted;
     for (int isa = 0; isa < GW_ISA_ID_COUNT; isa++)
       for (int threads = 1; threads <= 4; threads++) {
         const GwBackend *backend = gw_backend_cpu((GwIsa)isa);
@@ -135,9 +147,10 @@ static GwStatus flip_in_last_sum(void *self, int32_t op, const GwOpDef *def, GwC
   return GW_OK;
 }
 
+/* Before the product of a weight's gradient. */
 static GwStatus poison_a_gradient(void *self, int32_t op, const GwOpDef *def, GwCall *call) {
   (void)op, (void)self;
-  if (strcmp(def->name, "linear_dw") == 0) ((float *)call->out[0])[0] = NAN;
+  if (strcmp(def->name, "linear_sum") == 0) ((float *)call->in[0])[0] = NAN;
   return GW_OK;
 }
 
@@ -154,7 +167,7 @@ static void faults_are_named(void **state) {
   run_lanes(trainer, &recipe, 0, in_order, 4);
   assert_int_equal(flips, 0);
   assert_fails(GW_NUMERIC, "signature", gw_trainer_end(trainer, 0, &report));
-  GwObserver poison = {.after = poison_a_gradient};
+  GwObserver poison = {.before = poison_a_gradient};
   gw_trainer_observe(trainer, &poison);
   gw_trainer_begin(trainer);
   fill(trainer, &recipe, 0, 0);
@@ -162,11 +175,65 @@ static void faults_are_named(void **state) {
   gw_trainer_destroy(trainer);
 }
 
+/* ---- bf16 against f32 ---- */
+
+/* Sequences with a rule to learn: each token is 5 times the one before, plus 3, and now and then
+ * anything. */
+static void fill_learnable(const GwTrainer *trainer, const GwRecipe *recipe, GwRng *rng) {
+  GwLaneInputs in = gw_trainer_inputs(trainer);
+  int64_t rows = (int64_t)recipe->train.lane_batch * recipe->model.context;
+  int32_t token = 0;
+  for (int64_t i = 0; i < rows; i++) {
+    in.tokens[i] = token;
+    in.positions[i] = (int32_t)(i % recipe->model.context);
+    token = gw_rng_below(rng, 4) ? (5 * token + 3) % VOCAB : (int32_t)gw_rng_below(rng, VOCAB);
+    in.targets[i] = token;
+  }
+}
+
+/* The mean loss of the last 10 of `steps` steps; *first is that of the first one. */
+static double learn(const GwRecipe *recipe, int64_t steps, double *first) {
+  GwTrainer *trainer;
+  GwRng rng = gw_rng(seed, 77);
+  double sum = 0;
+  assert_ok(gw_trainer_create(recipe, gw_backend_cpu(gw_isa_best()), NULL, &trainer));
+  for (int64_t step = 0; step < steps; step++) {
+    GwStepReport report;
+    uint64_t signature;
+    gw_trainer_begin(trainer);
+    for (int32_t lane = 0; lane < recipe->train.lanes; lane++) {
+      fill_learnable(trainer, recipe, &rng);
+      assert_ok(gw_trainer_lane(trainer, step, lane, &signature));
+    }
+    assert_ok(gw_trainer_end(trainer, step, &report));
+    if (step == 0) *first = report.loss;
+    if (step >= steps - 10) sum += report.loss / 10;
+  }
+  gw_trainer_destroy(trainer);
+  return sum;
+}
+
+/* The loss of bf16 differs from that of f32 by less than 1 % of what was learnt. */
+static void bf16_learns_as_f32_does(void **state) {
+  (void)state;
+  for (int family = 0; family < 2; family++) {
+    double loss[2], first = 0;
+    for (int dtype = 0; dtype < 2; dtype++) {
+      GwRecipe recipe = variant_recipe(2 * family + dtype);
+      recipe.train.optimizer.lr = 1e-2;
+      loss[dtype] = learn(&recipe, 60, &first);
+    }
+    print_message("loss %.4f at first, %.5f with f32, %.5f with bf16\n", first, loss[0], loss[1]);
+    assert_true(loss[0] < 0.8 * first);
+    assert_true(fabs(loss[1] - loss[0]) < 0.01 * (first - loss[0]));
+  }
+}
+
 static void every_op_of_a_step_passes_its_check(void **state) {
   (void)state;
   GwObserver check = gw_observer_check();
-  for (int family = 0; family < 2; family++) {
-    GwRecipe recipe = small_recipe((GwFamily)family);
+  for (int variant = 0; variant < VARIANTS; variant++) {
+    GwRecipe recipe = variant_recipe(variant);
     train(&recipe, gw_backend_cpu(gw_isa_best()), 2, in_order, &check);
   }
 }
@@ -178,6 +245,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(order_of_lanes_does_not_matter),
       cmocka_unit_test(grouping_of_lanes_does_not_matter),
       cmocka_unit_test(faults_are_named),
+      cmocka_unit_test(bf16_learns_as_f32_does),
       cmocka_unit_test(every_op_of_a_step_passes_its_check),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

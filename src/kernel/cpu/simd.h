@@ -325,6 +325,9 @@ static inline float gw_v_sum16_total(const GwVSum16 *sum) {
 #endif
 }
 
+/* Asks for a cache line that will be read soon, into the second cache; any address will do. */
+static inline void gw_prefetch(const void *at) { __builtin_prefetch(at, 0, 2); }
+
 /* Transposes the square v: lane j of v[i] becomes lane i of v[j]. */
 static inline void gw_v_transpose(gw_vf v[GW_VL]) {
 #if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
@@ -450,12 +453,16 @@ static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
 #endif
 }
 
-/* as gw_nearest: x = high 2^32 + low, each part rounded by adding 1.5 2^52, whose last place is 1
- */
+/* as gw_nearest; without the instruction: x = high 2^32 + low, each part rounded by adding
+ * 1.5 2^52, whose last place is 1 */
 static inline gw_vu gw_vu_nearest(gw_vd x) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vu)_mm512_cvtpd_epi64((__m512d)x);
+#else
   gw_vd magic = (gw_vd){0} + 0x1.8p52;
   gw_vd shifted = x * 0x1p-32 + magic, low = x - (shifted - magic) * 0x1p32;
   return (((gw_vu)shifted - (gw_vu)magic) << 32) + ((gw_vu)(low + magic) - (gw_vu)magic);
+#endif
 }
 
 /* (double)(int64_t)x, rounded once */

@@ -1,0 +1,71 @@
+/* Rounding gradients to fixed point and adding them to exact sums: the inner loop of accumulate,
+ * embedding_sum and of every kernel that adds its result to a sum before it leaves the cache. */
+#ifndef GW_FIXED_ADD_H
+#define GW_FIXED_ADD_H
+
+#include "kernel/cpu/simd.h"
+
+/* What adding has found so far; a kernel adds it to the op's signature and guard at the end. */
+typedef struct {
+  double limit; /* of one gradient's magnitude */
+  uint64_t signature, bad;
+} GwFixedTally;
+
+static inline uint64_t gw__lanes_sum(gw_vu v) {
+  uint64_t sum = 0;
+  for (int i = 0; i < GW_VD; i++) sum += v[i];
+  return sum;
+}
+
+/* A signature Σ weight(i) q_i, vector v holding the elements number + GW_VD v + lane, without a
+ * product per element: with s_v = q_0 + ... + q_v and V vectors, Σ v q_v = V s_(V-1) - Σ s_v. */
+typedef struct {
+  gw_vu sum, sums; /* s_(V-1), Σ s_v */
+} GwSigner;
+
+static inline void gw_signer_add(GwSigner *signer, gw_vu q) {
+  signer->sum += q;
+  signer->sums += signer->sum;
+}
+
+static inline uint64_t gw_signer_end(const GwSigner *signer, int64_t number, int64_t vectors) {
+  gw_vu weight;
+  for (int64_t i = 0; i < GW_VD; i++) weight[i] = GW_SIGN_WEIGHT(number + i);
+  gw_vu later = signer->sum * (uint64_t)vectors - signer->sums;
+  return gw__lanes_sum(weight * signer->sum + later * (2 * GW_SIGN_STEP * GW_VD));
+}
+
+/* Adds n gradients to `sum`; sum[0] is the parameters' element `number`. As op/fixed.c says: what
+ * is NaN or beyond the limit adds nothing and is counted. */
+static inline void gw_fixed_add(const float *g, int64_t n, int64_t number, GwFixedTally *tally,
+                                int64_t *sum) {
+  GwSigner signer = {{0}, {0}};
+  gw_vu fitting = {0};
+  gw_vd limit = (gw_vd){0} + tally->limit;
+  int64_t i = 0;
+  for (; i + GW_VD <= n; i += GW_VD) {
+    gw_vh narrow;
+    memcpy(&narrow, g + i, sizeof narrow);
+    gw_vd value = __builtin_convertvector(narrow, gw_vd);
+    gw_vu fits = (gw_vu)(value <= limit) & (gw_vu)(value >= -limit); /* all ones: yes */
+    value = (gw_vd)((gw_vu)value & fits);
+    gw_vu fixed = gw_vu_nearest(value * GW_FIXED_SCALE), total;
+    memcpy(&total, sum + i, sizeof total);
+    total += fixed;
+    memcpy(sum + i, &total, sizeof total);
+    gw_signer_add(&signer, fixed);
+    fitting -= fits;
+  }
+  tally->signature += gw_signer_end(&signer, number, i / GW_VD);
+  tally->bad += (uint64_t)i - gw__lanes_sum(fitting);
+  for (; i < n; i++) {
+    double value = (double)g[i];
+    bool fits = value <= tally->limit && value >= -tally->limit;
+    int64_t fixed = fits ? gw_nearest(value * GW_FIXED_SCALE) : 0;
+    sum[i] += fixed;
+    tally->signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)fixed;
+    tally->bad += !fits;
+  }
+}
+
+#endif
