@@ -74,6 +74,9 @@ enum { GW_AHEAD_BYTES = 256, GW_AHEAD_STEPS = 16 };
 
 void GW_KERNEL(gemm_tile)(GwTileKind kind, const GwTile *tile);
 
+/* BF16 or PAIRS: the faster on this processor. */
+GwTileKind GW_KERNEL(gemm_bf16_kind)(void);
+
 /* gemm with the kind chosen: PAIRS only where the processor has vdpbf16ps. */
 void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch);
 
