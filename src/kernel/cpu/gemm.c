@@ -205,6 +205,10 @@ void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char 
   GW_ASSERT(gemm->a.row == 1 || gemm->a.column == 1);
   GW_ASSERT(gemm->b.row == 1 || gemm->b.column == 1);
   GW_ASSERT(gemm->c || (gemm->finish && !gemm->accumulate));
+  if (GW_KERNEL(gemm_is_few_rows)(gemm)) {
+    GW_KERNEL(gemm_few_rows)(kind, pool, gemm, scratch);
+    return;
+  }
   bool serial = gemm->rows * gemm->columns * gemm->depth < SERIAL_WORK;
   Plan plan = {.gemm = gemm, .kind = kind, .scratch = scratch};
   cut(&plan, gemm, serial ? 1 : gw_pool_threads(pool));

@@ -128,15 +128,10 @@ INLINE void multiply(Sums *sums, const GwTile *tile, Shape shape) {
   }
 }
 
-/* Arithmetic on the sums stays on its side of this, where the mode of rounding changes. */
 INLINE void hold(Sums *sums, Shape shape) {
-#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
   GW_UNROLL for (int i = 0; i < shape.rows; i++) {
-    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) __asm__ volatile("" : "+v"(sums->at[i][j]));
+    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) gw__hold(&sums->at[i][j]);
   }
-#else
-  (void)sums, (void)shape;
-#endif
 }
 
 INLINE void multiply_flushing(Sums *sums, const GwTile *tile, Shape shape) {
