@@ -107,6 +107,7 @@ static void case_init(Case *out, Size size, GwOperands operands, bool accumulate
   out->scratch = gw_buffer_create(THREADS_MAX * GW_GEMM_SCRATCH);
   assert_non_null(out->visits);
   assert_non_null(out->scratch);
+  memset(out->scratch, 0xfb, THREADS_MAX * GW_GEMM_SCRATCH);
   for (int64_t i = 0; i < size.rows; i++)
     for (int64_t j = 0; j < size.columns; j++)
       out->wanted[i * size.columns + j] = element(out, i, j);
@@ -179,7 +180,6 @@ static void run(Case *test, const Way *way, GwPool *pool) {
   gemm.finish = way->has_finish ? finish : NULL;
   gemm.context = test;
   memset(test->visits, 0, (size_t)(size.rows * size.columns));
-  memset(test->scratch, 0xfb, (size_t)way->threads * GW_GEMM_SCRATCH);
   for (int64_t i = 0; i < size.rows; i++)
     memcpy(test->c + 1 + i * gemm.c_row, test->start + i * size.columns,
            (size_t)size.columns * sizeof(float));

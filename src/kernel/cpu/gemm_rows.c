@@ -9,7 +9,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-  GROUP = GW_VL / 2,     /* rows at a time: their sums and a square fit the registers */
+  ROWS_MOST = GW_VL / 2, /* rows at a time: their sums and a square fit the registers */
   AHEAD = 128,           /* floats; what a row of W is asked for before it is read */
   TASK_FLOATS = 1 << 15, /* of W that are worth waking a thread */
   TASKS_PER_THREAD = 4,
@@ -22,7 +22,7 @@ typedef struct {
   int64_t columns; /* of a task */
 } Stream;
 
-/* Up to GROUP rows and GW_VL columns. */
+/* All rows and up to GW_VL columns. */
 typedef struct {
   const float *a, *b;
   int64_t a_row, b_column, columns, depth;
@@ -62,7 +62,7 @@ INLINE void load_square(gw_vf square[GW_VL], const Strip *strip, int64_t k, GwTi
 INLINE void multiply(gw_vf *sums, const Strip *strip, int rows, GwTileKind kind) {
   const int swap = kind == GW_TILE_BF16; /* the second of a pair comes first */
   for (int64_t k = 0; k < strip->depth; k += GW_VL) {
-    float left[GROUP][GW_VL];
+    float left[ROWS_MOST][GW_VL];
     gw_vf square[GW_VL];
     int64_t n = gw_min_i64(strip->depth - k, GW_VL);
     GW_UNROLL for (int i = 0; i < rows; i++)
@@ -83,7 +83,7 @@ INLINE void hold(gw_vf *sums, int rows) {
 }
 
 INLINE void run_strip(const Strip *strip, int rows, GwTileKind kind) {
-  gw_vf sums[GROUP];
+  gw_vf sums[ROWS_MOST];
   GW_UNROLL for (int i = 0; i < rows; i++) sums[i] =
       strip->accumulate ? gw_v_load_n(strip->c + i * strip->c_row, strip->columns) : gw_v_zero();
   if (kind == GW_TILE_BF16) {
@@ -117,7 +117,7 @@ typedef void RunStrip(const Strip *strip);
 #define NAME(kind, rows) strip_##kind##_##rows,
 FOR_ROWS(DEFINE, F32)
 FOR_ROWS(DEFINE, BF16)
-static RunStrip *const strips[2][GROUP] = {{FOR_ROWS(NAME, F32)}, {FOR_ROWS(NAME, BF16)}};
+static RunStrip *const strips[2][ROWS_MOST] = {{FOR_ROWS(NAME, F32)}, {FOR_ROWS(NAME, BF16)}};
 
 static void run_columns(void *context, int64_t task, int thread) {
   const Stream *stream = context;
@@ -125,7 +125,8 @@ static void run_columns(void *context, int64_t task, int thread) {
   int64_t first = task * stream->columns;
   int64_t last = gw_min_i64(first + stream->columns, gemm->columns);
   float *block = (float *)(void *)(stream->scratch + (size_t)thread * GW_GEMM_SCRATCH);
-  Strip strip = {.a_row = gemm->a.row, .b_column = gemm->b.column, .depth = gemm->depth};
+  Strip strip = {
+      .a = gemm->a.at, .a_row = gemm->a.row, .b_column = gemm->b.column, .depth = gemm->depth};
   strip.accumulate = gemm->accumulate;
   strip.c_row = gemm->c ? gemm->c_row : stream->columns;
   float *c = gemm->c ? gemm->c + first : block;
@@ -133,18 +134,15 @@ static void run_columns(void *context, int64_t task, int thread) {
     strip.columns = gw_min_i64(last - j, GW_VL);
     strip.b = gemm->b.at + j * gemm->b.column;
     strip.bias = gemm->bias ? gemm->bias + j : NULL;
-    for (int64_t i = 0; i < gemm->rows; i += GROUP) {
-      strip.a = gemm->a.at + i * gemm->a.row;
-      strip.c = c + i * strip.c_row + j - first;
-      strips[stream->kind == GW_TILE_BF16][gw_min_i64(gemm->rows - i, GROUP) - 1](&strip);
-    }
+    strip.c = c + j - first;
+    strips[stream->kind == GW_TILE_BF16][gemm->rows - 1](&strip);
   }
   if (gemm->finish)
     gemm->finish(gemm->context, c, strip.c_row, 0, gemm->rows, first, last - first, thread);
 }
 
 bool GW_KERNEL(gemm_is_few_rows)(const GwGemm *gemm) {
-  return gemm->rows <= GW_VL && gemm->a.column == 1 && gemm->b.row == 1;
+  return gemm->rows <= ROWS_MOST && gemm->a.column == 1 && gemm->b.row == 1;
 }
 
 void GW_KERNEL(gemm_few_rows)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch) {
@@ -152,7 +150,7 @@ void GW_KERNEL(gemm_few_rows)(GwTileKind kind, GwPool *pool, const GwGemm *gemm,
   stream.kind = kind == GW_TILE_F32 ? GW_TILE_F32 : GW_TILE_BF16;
   int64_t parts = TASKS_PER_THREAD * gw_pool_threads(pool);
   int64_t columns = gw_max_i64(gw_ceil_div(gemm->columns, parts), TASK_FLOATS / gemm->depth);
-  int64_t most = GW_GEMM_SCRATCH / (int64_t)sizeof(float) / GW_VL; /* of C in scratch */
+  int64_t most = GW_GEMM_SCRATCH / (int64_t)sizeof(float) / ROWS_MOST; /* of C in scratch */
   columns = gw_min_i64(gw_ceil_div(columns, GW_VL) * GW_VL, most);
   stream.columns = gw_max_i64(columns, GW_VL);
   gw_pool_run(pool, gw_ceil_div(gemm->columns, stream.columns), run_columns, &stream);
