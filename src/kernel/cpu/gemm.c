@@ -134,8 +134,8 @@ static void run_block(Task *task) {
   tile->steps = plan->kind == GW_TILE_PAIRS ? gw_ceil_div(task->depth, 2) : task->depth;
   tile->accumulate = gemm->accumulate || task->k > 0;
   tile->bias = gemm->bias && finished ? gemm->bias + task->column : NULL;
-  GW_KERNEL(gemm_pack_b)
-  (plan->kind, part(gemm->b, task->k, task->column), task->depth, tile->columns, task->panels_b);
+  GwMatrix b = part(gemm->b, task->k, task->column);
+  GW_KERNEL(gemm_pack_b)(plan->kind, b, task->depth, tile->columns, task->panels_b);
   task->ahead_b = block_after(task);
   int64_t count = tile->by_rows ? 1 : PANELS_PACKED_BY_DEPTH;
   for (int64_t p = 0; p < task->rows.panels; p += count)

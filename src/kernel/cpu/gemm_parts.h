@@ -65,7 +65,7 @@ typedef struct {
   bool by_rows;          /* layout of the A panel */
   bool accumulate;       /* start from C, not from 0 */
   const float *bias;     /* added at the end; NULL for none */
-  /* What will be packed later is brought into L2: GW_AHEAD_BYTES at each of steps/16 rows. */
+  /* What will be packed later is brought into L2: GW_AHEAD_BYTES of a row for every GW_AHEAD_STEPS steps. */
   const char *ahead;
   int64_t ahead_row; /* bytes */
 } GwTile;
