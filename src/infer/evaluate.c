@@ -9,7 +9,6 @@
 
 #include "base/mathd.h"
 #include "data/corpus_manifest.h"
-#include "exec/runner.h"
 #include "godwit/log.h"
 #include "model/model.h"
 #include "op/constants.h"
@@ -30,9 +29,16 @@ int64_t gw_evaluator_batch(const GwModelRecipe *model) {
 
 GwStatus gw_evaluator_create(const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
                              void *params, GwEvaluator **out) {
+  GwWorkspace own = {NULL, NULL};
+  return gw_evaluator_create_in(&own, gw_evaluator_batch(model), model, backend, pool, params, out);
+}
+
+GwStatus gw_evaluator_create_in(const GwWorkspace *workspace, int64_t batch,
+                                const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
+                                void *params, GwEvaluator **out) {
   GwEvaluator *evaluator = calloc(1, sizeof *evaluator);
   if (!evaluator) return gw_fail(GW_MEMORY, "no memory to evaluate");
-  evaluator->batch = gw_evaluator_batch(model);
+  evaluator->batch = batch;
   evaluator->context = model->context;
   evaluator->vocab_size = model->vocab_size;
   GwStatus status = GW_OK;
@@ -41,7 +47,8 @@ GwStatus gw_evaluator_create(const GwModelRecipe *model, const GwBackend *backen
   if (!evaluator->window) status = gw_fail(GW_MEMORY, "no memory to evaluate");
   if (status == GW_OK) status = gw_model_loss_program(model, evaluator->batch, &evaluator->loss);
   if (status == GW_OK)
-    status = gw_runner_create(&evaluator->loss.program, backend, pool, base, &evaluator->runner);
+    status = gw_runner_create_in(workspace, &evaluator->loss.program, backend, pool, base,
+                                 &evaluator->runner);
   if (status == GW_OK)
     *out = evaluator;
   else
