@@ -8,6 +8,7 @@
 #include "model/model_builder.h"
 #include "op/ops.h"
 #include "pass/autodiff.h"
+#include "pass/fuse.h"
 #include "pass/memory_plan.h"
 
 static GwHidden forward(GwModelBuilder *b) {
@@ -22,8 +23,9 @@ static GwModelBuilder builder(GwProgram *p, const GwModelRecipe *model, int64_t 
   return b;
 }
 
-/* Plans and verifies, or gives the program up. */
-static GwStatus finish(GwProgram *p) {
+/* Fuses, plans and verifies, or gives the program up; `kept` as for gw_fuse. */
+static GwStatus finish(GwProgram *p, GwValueId *const *kept) {
+  gw_fuse(p, kept);
   GwStatus status = p->status;
   if (status == GW_OK) status = gw_plan_memory(p);
   if (status == GW_OK) status = gw_program_verify(p);
@@ -42,7 +44,7 @@ static void forward_and_loss(GwModelBuilder *b, double z_loss, GwLaneProgram *ou
       gw_type_1d(GW_I32, p->status == GW_OK ? p->values[b->tokens].type.dim[0] : 0), "targets");
   out->tally = gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 3), "tally");
   GwHidden hidden = forward(b);
-  GwValueId losses = gw_head_loss(p, hidden.x, hidden.head, out->targets, z_loss);
+  GwValueId losses = gw_head_loss(p, hidden.x, hidden.head, out->targets, z_loss, GW_OPERANDS_F32);
   gw_tally(p, losses, out->targets, out->tally);
 }
 
@@ -57,7 +59,8 @@ GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double
   GwAutodiffResult result = gw_autodiff(&out->program, &options, NULL, NULL);
   out->signature = result.signature;
   out->guard = result.guard;
-  return finish(&out->program);
+  return finish(&out->program, (GwValueId *[]){&out->tokens, &out->targets, &out->positions,
+                                               &out->tally, &out->signature, &out->guard, NULL});
 }
 
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out) {
@@ -65,7 +68,8 @@ GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLane
   gw_program_init(&out->program, "loss");
   GwModelBuilder b = builder(&out->program, model, batch * model->context);
   forward_and_loss(&b, 0, out);
-  return finish(&out->program);
+  return finish(&out->program,
+                (GwValueId *[]){&out->tokens, &out->targets, &out->positions, &out->tally, NULL});
 }
 
 GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDecodeProgram *out) {
@@ -75,11 +79,11 @@ GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDec
   GwModelBuilder b = builder(p, model, rows);
   b.base = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, 1), "base");
   GwHidden hidden = forward(&b);
-  out->logits = gw_linear(p, hidden.x, hidden.head, 0);
+  out->logits = gw_linear(p, hidden.x, hidden.head, 0, GW_OPERANDS_F32);
   out->tokens = b.tokens;
   out->positions = b.positions;
   out->base = b.base;
-  return finish(p);
+  return finish(p, (GwValueId *[]){&out->tokens, &out->positions, &out->base, &out->logits, NULL});
 }
 
 /* ---- parameters ---- */

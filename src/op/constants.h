@@ -1,7 +1,11 @@
 /* Constants that reference kernels and fast kernels share: polynomial coefficients, fixed-point
- * units, signature weights. */
+ * units, signature weights; and how the operands of matrix products are taken. */
 #ifndef GW_CONSTANTS_H
 #define GW_CONSTANTS_H
+
+/* The attribute `operands` of every op that multiplies matrices: as they are, or rounded to bf16
+ * with the flush rules of gw_fma_bf16. Values in memory are f32 either way. */
+typedef enum { GW_OPERANDS_F32, GW_OPERANDS_BF16 } GwOperands;
 
 /* exp: bounds, log2(e), the shift that rounds to an integer, ln2 in two parts, 1/k! */
 #define GW_EXP_LOW (-87.0f)
@@ -24,6 +28,9 @@
 #define GW_LOG_C5 (1.0f / 5)
 #define GW_LOG_C7 (1.0f / 7)
 #define GW_LOG_C9 (1.0f / 9)
+
+/* bf16 products: a magnitude below this rounds to less than 2^-126 (the tie rounds up to it) */
+#define GW_BF16_TINY (0x1p-126 - 0x1p-151)
 
 /* GELU: sqrt(2/pi) and the cubic term (Hendrycks and Gimpel 2016, tanh form) */
 #define GW_GELU_SCALE 0x1.988454p-1f

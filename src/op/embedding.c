@@ -1,7 +1,7 @@
 /* embedding      y[n,:] = table[ids[n],:]
  * embedding_sum  its gradient: sum[ids[n],:] += fixed(dy[n,:]), straight into the fixed-point sum,
  *                so that no dense [V,C] gradient exists and the order of ids cannot matter. */
-#include "op/shape.h"
+#include "op/fixed_point.h"
 
 static GwStatus embedding_shape(GwShapes *s) {
   GW_REQUIRE(s->in[0].rank == 2, "embedding", "table must be [V,C]");
@@ -74,25 +74,15 @@ static int64_t embedding_sum_units(const GwShapes *s) { return gw_rows(&s->in[2]
 static void embedding_sum_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *dy = call->in[0];
   const int32_t *ids = call->in[1];
-  int64_t *sum = call->in[2], rows = gw_rows(&call->shapes.in[0]);
-  int64_t width = gw_columns(&call->shapes.in[0]);
-  double limit = call->shapes.attr[1] / (double)rows;
-  uint64_t signature = 0;
-  int64_t bad = 0;
+  int64_t rows = gw_rows(&call->shapes.in[0]), width = gw_columns(&call->shapes.in[0]);
+  GwFixedSum sum = gw_fixed_sum_begin(call, 2, 0);
+  sum.limit /= (double)rows;
   for (int64_t n = 0; n < rows; n++) {
     if (ids[n] < first || ids[n] >= last) continue;
-    for (int64_t c = 0; c < width; c++) {
-      double value = (double)dy[n * width + c];
-      bool fits = value <= limit && value >= -limit;
-      int64_t at = ids[n] * width + c, fixed = fits ? gw_nearest(value * GW_FIXED_SCALE) : 0;
-      sum[at] += fixed;
-      signature += GW_SIGN_WEIGHT((int64_t)call->shapes.attr[0] + at) * (uint64_t)fixed;
-      bad += !fits;
-    }
-    GW_WORK(5 * width);
+    for (int64_t c = 0; c < width; c++)
+      gw_fixed_sum_add(&sum, ids[n] * width + c, dy[n * width + c]);
   }
-  gw_atomic_add_u64(call->in[3], signature);
-  gw_atomic_add_i64(call->in[4], bad);
+  gw_fixed_sum_end(&sum, call, 2);
 }
 
 static void embedding_sum_example(GwExample *e) {

@@ -2,6 +2,7 @@
 #ifndef GW_OPS_H
 #define GW_OPS_H
 
+#include "op/constants.h"
 #include "program/op.h"
 
 /* table [V,C], ids [N] → [N,C] */
@@ -10,8 +11,9 @@ static inline GwValueId gw_embedding(GwProgram *p, GwValueId table, GwValueId id
 }
 
 /* x [N,I], weight [O,I], bias [O] or 0 → x weightᵀ + bias [N,O] */
-static inline GwValueId gw_linear(GwProgram *p, GwValueId x, GwValueId weight, GwValueId bias) {
-  return gw_emit(p, GW_OP_LINEAR, GW_IN(x, weight, bias), GW_ATTR(0));
+static inline GwValueId gw_linear(GwProgram *p, GwValueId x, GwValueId weight, GwValueId bias,
+                                  GwOperands operands) {
+  return gw_emit(p, GW_OP_LINEAR, GW_IN(x, weight, bias), GW_ATTR((double)operands));
 }
 
 /* x [N,C], weight [D] with D dividing C (each group of D is normalised) → [N,C] */
@@ -88,8 +90,8 @@ static inline GwValueId gw_dropout(GwProgram *p, GwValueId x, double rate, int s
 
 /* x [N,C], weight [V,C], targets [N] (-1: not counted) → losses [N] in nats */
 static inline GwValueId gw_head_loss(GwProgram *p, GwValueId x, GwValueId weight, GwValueId targets,
-                                     double z_loss) {
-  return gw_emit(p, GW_OP_HEAD_LOSS, GW_IN(x, weight, targets), GW_ATTR(z_loss));
+                                     double z_loss, GwOperands operands) {
+  return gw_emit(p, GW_OP_HEAD_LOSS, GW_IN(x, weight, targets), GW_ATTR(z_loss, (double)operands));
 }
 
 /* Adds losses and the number of real targets to tally i64 [3]. */

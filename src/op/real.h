@@ -21,6 +21,8 @@ extern _Thread_local int64_t gw_oracle_work; /* operations done so far; checks t
 #define GW_WORK(n) (gw_oracle_work += (n))
 
 static inline gw_real gw_fma(gw_real a, gw_real b, gw_real c) { return a * b + c; }
+static inline gw_real gw_bf16_round(gw_real x) { return x; }
+static inline gw_real gw_fma_bf16(gw_real a, gw_real b, gw_real sum) { return a * b + sum; }
 static inline gw_real gw_sqrt(gw_real x) { return gw_sqrt_f64(x); }
 static inline gw_real gw_exp(gw_real x) { return x < -700 ? 0 : gw_exp_f64(x); }
 static inline gw_real gw_log(gw_real x) { return gw_log_f64(x); }
@@ -30,13 +32,10 @@ static inline gw_real gw_log(gw_real x) { return gw_log_f64(x); }
 typedef float gw_real;
 #define GW_WORK(n) ((void)0)
 
-/* a*b + c, rounded once. Without the instruction: the product is exact in double; the sum is
- * rounded to odd there (so that no information needed by the second rounding is lost), then to
- * float (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008). */
-static inline float gw_fma(float a, float b, float c) {
-#if defined(__FMA__) || defined(__aarch64__)
-  return __builtin_fmaf(a, b, c);
-#else
+/* a*b + c in double, rounded to odd: no information is lost that a second rounding to float needs
+ * (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums", 2008). The product is
+ * exact in double. */
+static inline double gw__fma_to_odd(float a, float b, float c) {
   double product = (double)a * b, sum = product + c;
   double other = sum - product;
   double error = (product - (sum - other)) + ((double)c - other);
@@ -47,8 +46,54 @@ static inline float gw_fma(float a, float b, float c) {
   int64_t even = inexact & ~bits, away = 1 | ((error_bits ^ bits) >> 63); /* 1 or -1 */
   bits += (even & 1) * away; /* no branch, so that compilers vectorise it */
   memcpy(&sum, &bits, sizeof sum);
-  return (float)sum;
+  return sum;
+}
+
+/* a*b + c, rounded once. */
+static inline float gw_fma(float a, float b, float c) {
+#if defined(__FMA__) || defined(__aarch64__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return (float)gw__fma_to_odd(a, b, c);
 #endif
+}
+
+static inline uint32_t gw__bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+static inline float gw__of_bits(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/* x if it is normal, infinite or NaN, else zero with its sign. */
+static inline float gw__flush(float x) {
+  uint32_t bits = gw__bits(x);
+  return gw__of_bits(bits & 0x7f800000u ? bits : bits & 0x80000000u);
+}
+
+/* The bf16 nearest to x (ties to even), in a float. A subnormal x becomes zero with its sign, a
+ * NaN stays one, and what is too large becomes infinite: as vcvtneps2bf16 does it. */
+static inline float gw_bf16_round(float x) {
+  uint32_t bits = gw__bits(gw__flush(x));
+  uint32_t rounded = bits + 0x7fffu + (bits >> 16 & 1u);
+  uint32_t quiet = bits | 0x00400000u;
+  return gw__of_bits((x != x ? quiet : rounded) & 0xffff0000u);
+}
+
+/* a*b + sum for bf16 a and b without subnormals (as gw_bf16_round gives them), rounded once; a
+ * subnormal sum counts as zero, and a result that is below 2^-126 after rounding to 24 bits (with
+ * any exponent) becomes zero with its sign. Half of vdpbf16ps; also the fused instruction under
+ * MXCSR's DAZ and FTZ. */
+static inline float gw_fma_bf16(float a, float b, float sum) {
+  double exact = gw__fma_to_odd(a, b, gw__flush(sum));
+  float result = (float)exact;
+  bool tiny = exact < GW_BF16_TINY && exact > -GW_BF16_TINY;
+  return tiny ? gw__of_bits(gw__bits(result) & 0x80000000u) : result;
 }
 
 static inline float gw_sqrt(float x) { return __builtin_sqrtf(x); }
@@ -136,6 +181,19 @@ static inline gw_real gw_dot(const gw_real *a, int64_t a_stride, const gw_real *
                              int64_t n) {
   gw_real sum = 0;
   for (int64_t i = 0; i < n; i++) sum = gw_fma(a[i * a_stride], b[i * b_stride], sum);
+  GW_WORK(2 * n);
+  return sum;
+}
+
+/* The same in the bf16 profile: both operands rounded; of each pair of terms the second comes
+ * first, then the first; an odd last term stands alone. */
+static inline gw_real gw_dot_bf16(const gw_real *a, int64_t a_stride, const gw_real *b,
+                                  int64_t b_stride, int64_t n) {
+  gw_real sum = 0;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t k = (i ^ 1) < n ? i ^ 1 : i;
+    sum = gw_fma_bf16(gw_bf16_round(a[k * a_stride]), gw_bf16_round(b[k * b_stride]), sum);
+  }
   GW_WORK(2 * n);
   return sum;
 }

@@ -12,7 +12,8 @@
 typedef enum {
   GW_ARG_OPTIONAL = 1, /* may be absent (id 0) */
   GW_ARG_INOUT = 2,    /* updated in place; class accum or state (optimizer ops: also param) */
-  GW_ARG_CONSTANT = 4  /* no gradient flows into it */
+  GW_ARG_CONSTANT = 4, /* no gradient flows into it */
+  GW_ARG_WORKSPACE = 8 /* an output that is only room to work in: its contents mean nothing */
 } GwArgFlags;
 
 typedef struct {
@@ -87,7 +88,7 @@ int gw_op_attr_count(const GwOpDef *def);
 /* Collects the types and attributes of `op`; runs the shape rule when `infer`. */
 GwStatus gw_op_shapes(const GwProgram *program, const GwOp *op, bool infer, GwShapes *out);
 
-/* Least bytes an execution must move: each value read once and written once. */
+/* Least bytes an execution must move: each value read once and written once, no workspace. */
 int64_t gw_op_bytes(const GwOpDef *def, const GwShapes *shapes);
 
 /* The op files define their GwOpDef under this name, once per real type. */

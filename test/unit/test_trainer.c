@@ -136,9 +136,10 @@ static GwStatus flip_in_last_sum(void *self, int32_t op, const GwOpDef *def, GwC
   return GW_OK;
 }
 
+/* Before the product of a weight's gradient. */
 static GwStatus poison_a_gradient(void *self, int32_t op, const GwOpDef *def, GwCall *call) {
   (void)op, (void)self;
-  if (strcmp(def->name, "linear_dw") == 0) ((float *)call->out[0])[0] = NAN;
+  if (strcmp(def->name, "linear_sum") == 0) ((float *)call->in[0])[0] = NAN;
   return GW_OK;
 }
 
@@ -155,7 +156,7 @@ static void faults_are_named(void **state) {
   run_lanes(trainer, &recipe, 0, in_order, 4);
   assert_int_equal(flips, 0);
   assert_fails(GW_NUMERIC, "signature", gw_trainer_end(trainer, 0, &report));
-  GwObserver poison = {.after = poison_a_gradient};
+  GwObserver poison = {.before = poison_a_gradient};
   gw_trainer_observe(trainer, &poison);
   gw_trainer_begin(trainer);
   fill(trainer, &recipe, 0, 0);

@@ -1,81 +1,167 @@
 /* Blocking and threads of the matrix product.
  *
- * C is cut into rectangles, each an independent task: over blocks of k, it packs a block of B
- * (which then stays in L2), and for each block of rows packs A (each panel stays in L1) and runs
- * the tiles. Every task packs for itself; rectangles are large enough for that to cost little. */
+ * C is cut into rectangles, each an independent task. A task goes over blocks of columns and of k:
+ * it packs a block of B (which then stays in L2), and for each panel of rows packs A and runs the
+ * tiles. Every task packs for itself; the cut is the one with the least work for packing, waiting
+ * included. While tiles run they also bring nearer what will be packed next. */
 #include "kernel/cpu/gemm_parts.h"
 
 enum {
-  PANELS_B = GW_DEPTH_BLOCK * GW_COLUMN_BLOCK, /* floats */
-  /* Rows of A are packed one panel at a time, which stays in L1; columns of A several, so that
-   * reading along them uses whole cache lines. */
-  ROWS_PACKED = GW_TILE_ROWS,
-  ROWS_PACKED_BY_DEPTH = 4 * GW_TILE_ROWS,
-  PANELS_A = ROWS_PACKED_BY_DEPTH / GW_TILE_ROWS * GW_A_PANEL,
-  TASKS_PER_THREAD = 4,
-  ROWS_MIN = 96, /* a task's rectangle is not cut below these */
-  COLUMNS_MIN = 128,
+  PANELS_B = GW_STEP_BLOCK * GW_COLUMN_BLOCK, /* floats */
+  /* Rows of A are packed one panel at a time; columns of A several, so that reading along them uses
+   * whole cache lines. */
+  PANELS_PACKED_BY_DEPTH = 4,
+  PANELS_A = PANELS_PACKED_BY_DEPTH * GW_A_PANEL,
+  ROWS_C = 512, /* of a task whose C is in scratch */
+  PANELS_C = ROWS_C * GW_COLUMN_BLOCK,
   SERIAL_WORK = 1 << 18 /* multiply-adds that are not worth waking the threads */
 };
-_Static_assert((PANELS_A + PANELS_B) * 4 <= GW_GEMM_SCRATCH, "the panels fit in the scratch");
+_Static_assert((PANELS_A + PANELS_B + PANELS_C) * 4 <= GW_GEMM_SCRATCH, "all fits in the scratch");
 
 typedef struct {
   const GwGemm *gemm;
+  GwTileKind kind;
   char *scratch;
-  int64_t rows, columns, depth; /* of a task's rectangle, and of a block of k */
+  int64_t rows, columns; /* of a task's rectangle */
   int64_t row_tasks;
+  int64_t block_columns, block_depth;
 } Plan;
+
+/* A part of an operand that is going to be packed, and how far it has been brought nearer. */
+typedef struct {
+  const char *at;
+  int64_t rows, row_bytes, stride; /* stride in bytes */
+  int64_t row, byte;
+} Ahead;
+
+/* One task on its way over the blocks. */
+typedef struct {
+  const Plan *plan;
+  int thread;
+  float *panels_a, *panels_b, *block_c;
+  int64_t first_row, first_column, columns; /* columns: the end of the task's */
+  GwPanels rows;
+  int64_t column, k, depth; /* the block */
+  GwTile tile;              /* what all tiles of the block have in common */
+  Ahead ahead_a, ahead_b;
+} Task;
 
 static GwMatrix part(GwMatrix m, int64_t i, int64_t j) {
   return (GwMatrix){m.at + i * m.row + j * m.column, m.row, m.column};
 }
 
-/* One block of rows times the packed block of B. `whole` has the block's size and place in C. */
-static void run_tiles(const GwTile *whole, bool by_rows) {
-  for (int64_t i = 0; i < whole->rows; i += GW_TILE_ROWS)
-    for (int64_t j = 0; j < whole->columns; j += GW_TILE_COLUMNS) {
-      GwTile tile = *whole;
-      tile.a += i / GW_TILE_ROWS * GW_A_PANEL;
-      tile.b += j * tile.depth;
-      tile.c += i * tile.c_row + j;
-      bool last = j + GW_TILE_COLUMNS >= whole->columns;
-      const float *next =
-          last ? whole->c + (i + GW_TILE_ROWS) * tile.c_row : tile.c + GW_TILE_COLUMNS;
-      tile.prefetch_c = tile.accumulate ? next : tile.c;
-      tile.rows = gw_min_i64(whole->rows - i, GW_TILE_ROWS);
-      tile.columns = gw_min_i64(whole->columns - j, GW_TILE_COLUMNS);
-      if (tile.bias) tile.bias += j;
-      if (by_rows)
-        GW_KERNEL(gemm_tile_by_rows)(&tile);
-      else
-        GW_KERNEL(gemm_tile_by_depth)(&tile);
-    }
+static Ahead ahead_of(GwMatrix m, int64_t rows, int64_t columns) {
+  bool by_rows = m.column == 1;
+  Ahead ahead = {.at = (const char *)m.at, .rows = by_rows ? rows : columns};
+  ahead.row_bytes = (by_rows ? columns : rows) * (int64_t)sizeof(float);
+  ahead.stride = (by_rows ? m.row : m.column) * (int64_t)sizeof(float);
+  return ahead;
 }
 
-static void run_task(void *context, int64_t task, int thread) {
+/* The tile takes the next piece; false when all is taken. */
+static bool take(Ahead *ahead, GwTile *tile) {
+  if (ahead->byte >= ahead->row_bytes) return false;
+  tile->ahead = ahead->at + ahead->row * ahead->stride + ahead->byte;
+  tile->ahead_row = ahead->stride;
+  ahead->row += gw_max_i64(tile->steps / GW_AHEAD_STEPS, 1);
+  if (ahead->row >= ahead->rows) {
+    ahead->row = 0;
+    ahead->byte += GW_AHEAD_BYTES;
+  }
+  return true;
+}
+
+static void run_row_of_tiles(Task *task, const GwTile *first) {
+  for (int64_t j = 0; j < first->columns; j += GW_TILE_COLUMNS) {
+    GwTile tile = *first;
+    tile.b += j * tile.steps;
+    tile.c += j;
+    bool last = j + GW_TILE_COLUMNS >= first->columns;
+    const float *next = last ? first->c + tile.rows * tile.c_row : tile.c + GW_TILE_COLUMNS;
+    tile.prefetch_c = tile.accumulate ? next : tile.c;
+    tile.columns = gw_min_i64(first->columns - j, GW_TILE_COLUMNS);
+    if (tile.bias) tile.bias += j;
+    if (!take(&task->ahead_a, &tile) && !take(&task->ahead_b, &tile)) {
+      tile.ahead = (const char *)tile.a;
+      tile.ahead_row = 0;
+    }
+    GW_KERNEL(gemm_tile)(task->plan->kind, &tile);
+  }
+}
+
+/* Panels [first, last): they are packed, multiplied, and handed on where they are finished. */
+static void run_panels(Task *task, int64_t first, int64_t last, bool finished) {
+  const GwGemm *gemm = task->plan->gemm;
+  GwMatrix a = part(gemm->a, task->first_row, task->k);
+  GW_KERNEL(gemm_pack_a)(task->plan->kind, a, task->rows, first, last, task->depth, task->panels_a);
+  int64_t start = gw__panel_first(task->rows, first), end = gw__panel_first(task->rows, last);
+  int64_t after = gw__panel_first(task->rows, gw_min_i64(last + last - first, task->rows.panels));
+  task->ahead_a = ahead_of(part(a, end, 0), after - end, task->depth);
+  float *c = gemm->c
+                 ? gemm->c + (task->first_row + start) * gemm->c_row + task->column
+                 : task->block_c + start * task->tile.c_row;
+  for (int64_t p = first; p < last; p++) {
+    GwTile tile = task->tile;
+    int64_t row = gw__panel_first(task->rows, p);
+    tile.a = task->panels_a + (p - first) * GW_A_PANEL;
+    tile.c = c + (row - start) * tile.c_row;
+    tile.rows = gw__panel_first(task->rows, p + 1) - row;
+    run_row_of_tiles(task, &tile);
+  }
+  if (finished && gemm->finish)
+    gemm->finish(gemm->context, c, task->tile.c_row, task->first_row + start, end - start,
+                 task->column, task->tile.columns, task->thread);
+}
+
+/* The block of B after this one: the next in k, or the next columns from k = 0. */
+static Ahead block_after(const Task *task) {
+  const GwGemm *gemm = task->plan->gemm;
+  int64_t k = task->k + task->depth, column = task->column;
+  if (k >= gemm->depth) {
+    k = 0;
+    column += task->tile.columns;
+  }
+  int64_t depth = gw_min_i64(task->plan->block_depth, gemm->depth - k);
+  int64_t columns = gw_min_i64(task->plan->block_columns, task->columns - column);
+  return ahead_of(part(gemm->b, k, column), columns > 0 ? depth : 0, columns);
+}
+
+static void run_block(Task *task) {
+  const Plan *plan = task->plan;
+  const GwGemm *gemm = plan->gemm;
+  bool finished = task->k + task->depth == gemm->depth;
+  GwTile *tile = &task->tile;
+  tile->columns = gw_min_i64(plan->block_columns, task->columns - task->column);
+  tile->steps = plan->kind == GW_TILE_PAIRS ? gw_ceil_div(task->depth, 2) : task->depth;
+  tile->accumulate = gemm->accumulate || task->k > 0;
+  tile->bias = gemm->bias && finished ? gemm->bias + task->column : NULL;
+  GW_KERNEL(gemm_pack_b)(plan->kind, part(gemm->b, task->k, task->column), task->depth,
+                         tile->columns, task->panels_b);
+  task->ahead_b = block_after(task);
+  int64_t count = tile->by_rows ? 1 : PANELS_PACKED_BY_DEPTH;
+  for (int64_t p = 0; p < task->rows.panels; p += count)
+    run_panels(task, p, gw_min_i64(p + count, task->rows.panels), finished);
+}
+
+static void run_task(void *context, int64_t number, int thread) {
   const Plan *plan = context;
   const GwGemm *gemm = plan->gemm;
-  float *panels_b = (float *)(void *)(plan->scratch + (size_t)thread * GW_GEMM_SCRATCH);
-  float *panels_a = panels_b + PANELS_B;
-  int64_t first = task % plan->row_tasks * plan->rows,
-          column = task / plan->row_tasks * plan->columns;
-  int64_t last = gw_min_i64(first + plan->rows, gemm->rows);
-  bool by_rows = gemm->a.column == 1;
-  int64_t packed = by_rows ? ROWS_PACKED : ROWS_PACKED_BY_DEPTH;
-  GwTile block = {.a = panels_a, .b = panels_b, .c_row = gemm->c_row};
-  block.columns = gw_min_i64(plan->columns, gemm->columns - column);
-  for (int64_t k = 0; k < gemm->depth; k += plan->depth) {
-    block.depth = gw_min_i64(plan->depth, gemm->depth - k);
-    block.accumulate = gemm->accumulate || k > 0;
-    block.bias = gemm->bias && k + block.depth == gemm->depth ? gemm->bias + column : NULL;
-    GW_KERNEL(gemm_pack_b)(part(gemm->b, k, column), block.depth, block.columns, panels_b);
-    for (int64_t i = first; i < last; i += packed) {
-      block.rows = gw_min_i64(packed, last - i);
-      block.c = gemm->c + i * gemm->c_row + column;
-      GW_KERNEL(gemm_pack_a)(part(gemm->a, i, k), block.rows, block.depth, panels_a);
-      run_tiles(&block, by_rows);
+  Task task = {.plan = plan, .thread = thread};
+  task.panels_b = (float *)(void *)(plan->scratch + (size_t)thread * GW_GEMM_SCRATCH);
+  task.panels_a = task.panels_b + PANELS_B;
+  task.block_c = task.panels_a + PANELS_A;
+  task.first_row = number % plan->row_tasks * plan->rows;
+  task.first_column = number / plan->row_tasks * plan->columns;
+  task.columns = gw_min_i64(task.first_column + plan->columns, gemm->columns);
+  task.rows = gw__panels(gw_min_i64(plan->rows, gemm->rows - task.first_row));
+  task.tile = (GwTile){.b = task.panels_b, .by_rows = gemm->a.column == 1};
+  task.tile.c_row = gemm->c ? gemm->c_row : plan->block_columns;
+  for (task.column = task.first_column; task.column < task.columns;
+       task.column += plan->block_columns)
+    for (task.k = 0; task.k < gemm->depth; task.k += plan->block_depth) {
+      task.depth = gw_min_i64(plan->block_depth, gemm->depth - task.k);
+      run_block(&task);
     }
-  }
 }
 
 /* n cut into equal parts of at most `largest`, in whole multiples of `unit`. */
@@ -84,35 +170,52 @@ static int64_t equal_part(int64_t n, int64_t largest, int64_t unit) {
   return gw_ceil_div(gw_ceil_div(n, parts), unit) * unit;
 }
 
-/* Halves the rectangles until there are enough of them, or they are small. */
-static void cut(Plan *plan, const GwGemm *gemm, int64_t tasks) {
-  int64_t row_parts = 1, column_parts = gw_ceil_div(gemm->columns, GW_COLUMN_BLOCK);
-  while (row_parts * column_parts < tasks) {
-    int64_t rows = gemm->rows / row_parts, columns = gemm->columns / column_parts;
-    bool can_rows = rows >= 2 * ROWS_MIN, can_columns = columns >= 2 * COLUMNS_MIN;
-    if (can_rows && (rows >= columns / 2 || !can_columns))
-      row_parts *= 2;
-    else if (can_columns)
-      column_parts *= 2;
-    else
-      break;
-  }
-  plan->rows = equal_part(gemm->rows, gw_ceil_div(gemm->rows, row_parts), GW_TILE_ROWS);
-  plan->columns =
-      equal_part(gemm->columns, gw_ceil_div(gemm->columns, column_parts), GW_TILE_COLUMNS);
+/* Tile-steps of a task of rows x columns per k, with packing in the same unit: an element of C
+ * costs 1; measured, an element of A or B costs about 8 to pack. */
+static double task_cost(int64_t rows, int64_t columns) {
+  double blocks = (double)gw_ceil_div(columns, GW_COLUMN_BLOCK);
+  return (double)rows * (double)columns + 8 * ((double)rows * blocks + (double)columns);
 }
 
-void GW_KERNEL(gemm)(GwPool *pool, const GwGemm *gemm, char *scratch) {
+/* Rectangles for `threads` threads: among cuts into a few times as many, the one whose threads are
+ * done first. A tenth of a task is the wait for the last thread. */
+static void cut(Plan *plan, const GwGemm *gemm, int64_t threads) {
+  double best = 0;
+  for (int64_t waves = 1; waves <= 4; waves++)
+    for (int64_t column_parts = 1; column_parts <= threads * waves; column_parts++) {
+      if (threads * waves % column_parts) continue;
+      int64_t row_parts = threads * waves / column_parts;
+      int64_t rows = gw_ceil_div(gemm->rows, row_parts);
+      if (!gemm->c) rows = equal_part(rows, ROWS_C, 1);
+      int64_t columns = equal_part(gemm->columns, gw_ceil_div(gemm->columns, column_parts),
+                                   GW_TILE_COLUMNS);
+      int64_t tasks = gw_ceil_div(gemm->rows, rows) * gw_ceil_div(gemm->columns, columns);
+      double cost = task_cost(rows, columns);
+      double total = cost * (double)gw_ceil_div(tasks, threads) + (threads > 1 ? cost / 10 : 0);
+      if (best > 0 && total >= best) continue;
+      best = total;
+      plan->rows = rows;
+      plan->columns = columns;
+    }
+  plan->row_tasks = gw_ceil_div(gemm->rows, plan->rows);
+}
+
+void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch) {
   if (gemm->rows == 0 || gemm->columns == 0) return;
   GW_ASSERT(gemm->depth >= 1);
   GW_ASSERT(gemm->a.row == 1 || gemm->a.column == 1);
   GW_ASSERT(gemm->b.row == 1 || gemm->b.column == 1);
-  int threads = gw_pool_threads(pool);
-  bool serial = threads == 1 || gemm->rows * gemm->columns * gemm->depth < SERIAL_WORK;
-  Plan plan = {.gemm = gemm, .scratch = scratch};
-  cut(&plan, gemm, serial ? 1 : (int64_t)threads * TASKS_PER_THREAD);
-  plan.depth = equal_part(gemm->depth, GW_DEPTH_BLOCK, 1);
-  plan.row_tasks = gw_ceil_div(gemm->rows, plan.rows);
+  GW_ASSERT(gemm->c || (gemm->finish && !gemm->accumulate));
+  bool serial = gemm->rows * gemm->columns * gemm->depth < SERIAL_WORK;
+  Plan plan = {.gemm = gemm, .kind = kind, .scratch = scratch};
+  cut(&plan, gemm, serial ? 1 : gw_pool_threads(pool));
+  plan.block_columns = equal_part(plan.columns, GW_COLUMN_BLOCK, GW_TILE_COLUMNS);
+  int64_t most = kind == GW_TILE_PAIRS ? 2 * GW_STEP_BLOCK : GW_STEP_BLOCK;
+  plan.block_depth = equal_part(gemm->depth, most, kind == GW_TILE_F32 ? 1 : 2);
   int64_t tasks = plan.row_tasks * gw_ceil_div(gemm->columns, plan.columns);
   gw_pool_run(serial ? NULL : pool, tasks, run_task, &plan);
+}
+
+void GW_KERNEL(gemm)(GwPool *pool, const GwGemm *gemm, char *scratch) {
+  GW_KERNEL(gemm_as)(gemm->operands == GW_OPERANDS_BF16 ? GW_TILE_BF16 : GW_TILE_F32, pool, gemm, scratch);
 }

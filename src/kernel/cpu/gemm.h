@@ -24,13 +24,25 @@ typedef struct {
   int64_t row, column;
 } GwMatrix;
 
+/* A finished block of C (all of k done, the bias added) while it is in cache: rows `row` to
+ * row + rows, columns `column` to column + columns, element (i,j) of the block at c[i*c_row + j].
+ * It may change the block in place, or use it up. Called from the pool's threads; `thread` is in
+ * [0, threads). */
+typedef void GwGemmFinish(void *context, float *c, int64_t c_row, int64_t row, int64_t rows,
+                          int64_t column, int64_t columns, int thread);
+
 typedef struct {
   int64_t rows, columns, depth; /* A [rows,depth], B [depth,columns] */
   GwMatrix a, b;
-  float *c; /* [rows,columns], element (i,j) at c[i*c_row + j] */
+  GwOperands operands; /* how the elements of A and B are taken */
+  /* [rows,columns], element (i,j) at c[i*c_row + j]. NULL: C is held in scratch, a block at a time,
+   * and only `finish` sees it; not with `accumulate`. */
+  float *c;
   int64_t c_row;
-  bool accumulate;   /* the chains continue from what is in C; otherwise they start at 0 */
-  const float *bias; /* [columns], added to each finished chain; NULL for none */
+  bool accumulate;      /* the chains continue from what is in C; otherwise they start at 0 */
+  const float *bias;    /* [columns], added to each finished chain; NULL for none */
+  GwGemmFinish *finish; /* called for disjoint blocks that cover C; NULL for none */
+  void *context;        /* of finish */
 } GwGemm;
 
 /* Runs it on all threads of the pool. `scratch` is 64-byte aligned, GW_GEMM_SCRATCH bytes for each

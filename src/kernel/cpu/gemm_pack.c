@@ -1,91 +1,168 @@
-/* Packing operands of a matrix product into panels (their layouts: gemm_parts.h). */
+/* Packing operands of a matrix product into panels (their layouts: gemm_parts.h). Elements of a
+ * panel are taken from memory in two ways: `along` k, where that is contiguous, and `across` it.
+ * Where depth is odd, a pair lacks its second half: +0 from A and -0 from B leave every sum as it
+ * is. */
 #include "kernel/cpu/gemm_parts.h"
 
-/* Copies n <= width floats, fills the rest with zeros; width is a multiple of GW_VL. */
-static inline __attribute__((always_inline)) void copy_padded(float *to, const float *from,
-                                                              int64_t n, int64_t width) {
-  int64_t i = 0;
-  for (; i + GW_VL <= n; i += GW_VL) gw_v_store(to + i, gw_v_load(from + i));
-  for (; i < width; i += GW_VL) gw_v_store(to + i, gw_v_load_n(from + i, gw_max_i64(n - i, 0)));
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE int64_t step_depth(GwTileKind kind) { return kind == GW_TILE_PAIRS ? 2 : 1; }
+
+#if defined(GW_ISA_AVX512)
+/* Pairs of even and odd, lane by lane, both rounded already. */
+INLINE gw_vf pairs(gw_vf even, gw_vf odd) {
+  __m512i low = _mm512_srli_epi32(gw_vi_of(even), 16);
+  return gw_v_of(_mm512_or_si512(low, gw_vi_of(odd)));
 }
 
-static void pack_a_by_rows(GwMatrix a, int64_t rows, int64_t depth, float *panel) {
-  int64_t width = gw_ceil_div(depth, GW_VL) * GW_VL;
-  for (int64_t i = 0; i < GW_TILE_ROWS; i++)
-    copy_padded(panel + i * GW_A_ROW, a.at + (i < rows ? i * a.row : 0), i < rows ? depth : 0,
-                width);
+/* 2 GW_VL values of k at `from`, the first n of them there. */
+INLINE gw_vf pairs_along(const float *from, int64_t n, float pad) {
+  int64_t first = gw_min_i64(n, GW_VL), second = gw_min_i64(gw_max_i64(n - GW_VL, 0), GW_VL);
+  gw_vf low = gw_v_bf16_round(gw_v_get(from, first));
+  gw_vf high = second ? gw_v_bf16_round(gw_v_get(from + GW_VL, second)) : gw_v_zero();
+  if (n < 2 * GW_VL) {
+    low = gw_v_first_n(low, gw_v_set(pad), first);
+    high = gw_v_first_n(high, gw_v_set(pad), second);
+  }
+  __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+  return pairs(_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high));
+}
+#endif
+
+/* GW_VL steps of one row of A or column of B; n values of k are there. */
+INLINE gw_vf along(GwTileKind kind, const float *from, int64_t n, float pad) {
+#if defined(GW_ISA_AVX512)
+  if (kind == GW_TILE_PAIRS) return pairs_along(from, n, pad);
+#endif
+  (void)pad;
+  gw_vf v = gw_v_get(from, n);
+  return kind == GW_TILE_F32 ? v : gw_v_bf16_round(v);
 }
 
-/* All panels together, one k after the other: A is read along its rows. */
-static void pack_a_by_depth(GwMatrix a, int64_t rows, int64_t depth, float *panels) {
-  int64_t whole = rows / GW_TILE_ROWS, rest = rows % GW_TILE_ROWS;
-  for (int64_t k = 0; k < depth; k++) {
-    const float *from = a.at + k * a.column;
-    float *to = panels + k * GW_A_DEPTH;
-    for (int64_t panel = 0; panel < whole; panel++, from += GW_TILE_ROWS, to += GW_A_PANEL)
-      copy_padded(to, from, GW_TILE_ROWS, GW_A_DEPTH);
-    if (rest) copy_padded(to, from, rest, GW_A_DEPTH);
+/* One step of GW_VL rows of A or columns of B, n of them there; the next k is at from + next, or
+ * not there when next is 0. */
+INLINE gw_vf across(GwTileKind kind, const float *from, int64_t next, int64_t n, float pad) {
+  gw_vf v = gw_v_get(from, n);
+  if (kind == GW_TILE_F32) return v;
+  v = gw_v_bf16_round(v);
+#if defined(GW_ISA_AVX512)
+  if (kind == GW_TILE_PAIRS)
+    return pairs(v, next ? gw_v_bf16_round(gw_v_get(from + next, n)) : gw_v_set(pad));
+#endif
+  (void)next, (void)pad;
+  return v;
+}
+
+INLINE void across_width(GwTileKind kind, float *to, const float *from, int64_t next, int64_t n,
+                         int64_t width, float pad) {
+  for (int64_t i = 0; i < width; i += GW_VL) {
+    if (i + GW_VL <= n)
+      gw_v_store(to + i, across(kind, from + i, next, GW_VL, pad));
+    else
+      gw_v_store(to + i, across(kind, from + i, next, gw_max_i64(n - i, 0), pad));
   }
 }
 
-void GW_KERNEL(gemm_pack_a)(GwMatrix a, int64_t rows, int64_t depth, float *panels) {
-  if (a.column != 1) {
-    pack_a_by_depth(a, rows, depth, panels);
+INLINE void pack_a_row(GwTileKind kind, const float *from, int64_t depth, float *to) {
+  const int64_t unit = GW_VL * step_depth(kind);
+  int64_t k = 0;
+  for (; k + unit <= depth; k += unit, to += GW_VL) gw_v_store(to, along(kind, from + k, unit, 0));
+  if (k < depth) gw_v_store(to, along(kind, from + k, depth - k, 0));
+}
+
+INLINE void pack_a(GwTileKind kind, GwMatrix a, GwPanels rows, int64_t first, int64_t last,
+                   int64_t depth, float *panels) {
+  int64_t start = gw__panel_first(rows, first);
+  if (a.column == 1) {
+    for (int64_t p = first; p < last; p++, panels += GW_A_PANEL) {
+      int64_t end = gw__panel_first(rows, p + 1);
+      for (int64_t i = start; i < end; i++)
+        pack_a_row(kind, a.at + i * a.row, depth, panels + (i - start) * GW_A_ROW);
+      start = end;
+    }
     return;
   }
-  for (int64_t i = 0; i < rows; i += GW_TILE_ROWS) {
-    GwMatrix from = {a.at + i * a.row, a.row, 1};
-    pack_a_by_rows(from, gw_min_i64(rows - i, GW_TILE_ROWS), depth,
-                   panels + i / GW_TILE_ROWS * GW_A_PANEL);
-  }
-}
-
-static void pack_b_rows(GwMatrix b, int64_t depth, int64_t columns, float *panels) {
-  int64_t whole = columns / GW_TILE_COLUMNS, rest = columns % GW_TILE_COLUMNS;
-  for (int64_t k = 0; k < depth; k++) {
-    const float *from = b.at + k * b.row;
-    float *to = panels + k * GW_TILE_COLUMNS;
-    for (int64_t panel = 0; panel < whole; panel++) {
-      copy_padded(to, from, GW_TILE_COLUMNS, GW_TILE_COLUMNS);
-      from += GW_TILE_COLUMNS;
-      to += depth * GW_TILE_COLUMNS;
+  /* All panels together, one step after the other: A is read along its rows. */
+  for (int64_t k = 0; k < depth; k += step_depth(kind), panels += GW_A_DEPTH) {
+    int64_t next = k + 1 < depth ? a.column : 0;
+    const float *from = a.at + k * a.column;
+    for (int64_t p = first, i = start; p < last; p++) {
+      int64_t end = gw__panel_first(rows, p + 1);
+      across_width(kind, panels + (p - first) * GW_A_PANEL, from + i, next, end - i, GW_A_DEPTH, 0);
+      i = end;
     }
-    if (rest) copy_padded(to, from, rest, GW_TILE_COLUMNS);
   }
 }
 
-/* A square of GW_VL columns of B (each contiguous) and n <= GW_VL values of k. */
-static void transpose_square(const float *from, int64_t column, int64_t columns, int64_t n,
-                             float *to) {
+INLINE void pack_b_rows(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns,
+                        float *panels) {
+  int64_t steps = gw_ceil_div(depth, step_depth(kind));
+  for (int64_t s = 0; s < steps; s++, panels += GW_TILE_COLUMNS) {
+    int64_t k = s * step_depth(kind), next = k + 1 < depth ? b.row : 0;
+    const float *from = b.at + k * b.row;
+    float *to = panels;
+    for (int64_t j = 0; j < columns; j += GW_TILE_COLUMNS, to += steps * GW_TILE_COLUMNS)
+      across_width(kind, to, from + j, next, gw_min_i64(columns - j, GW_TILE_COLUMNS),
+                   GW_TILE_COLUMNS, -0.0f);
+  }
+}
+
+/* A square of GW_VL columns of B (each contiguous) and GW_VL steps, n values of k. */
+INLINE void transpose_square(GwTileKind kind, const float *from, int64_t column, int64_t columns,
+                             int64_t n, float *to) {
+  const int64_t unit = GW_VL * step_depth(kind);
   gw_vf square[GW_VL];
-  if (columns == GW_VL && n == GW_VL) {
-    GW_UNROLL for (int j = 0; j < GW_VL; j++) square[j] = gw_v_load(from + j * column);
+  if (columns == GW_VL && n == unit) {
+    GW_UNROLL for (int j = 0; j < GW_VL; j++)
+        square[j] = along(kind, from + j * column, unit, -0.0f);
   } else {
     for (int j = 0; j < GW_VL; j++)
-      square[j] = j < columns ? gw_v_load_n(from + j * column, n) : gw_v_zero();
+      square[j] = j < columns ? along(kind, from + j * column, n, -0.0f) : gw_v_zero();
   }
   gw_v_transpose(square);
-  if (n == GW_VL) {
+  if (n == unit) {
     GW_UNROLL for (int k = 0; k < GW_VL; k++) gw_v_store(to + k * GW_TILE_COLUMNS, square[k]);
   } else {
-    for (int k = 0; k < n; k++) gw_v_store(to + k * GW_TILE_COLUMNS, square[k]);
+    for (int k = 0; k < gw_ceil_div(n, step_depth(kind)); k++)
+      gw_v_store(to + k * GW_TILE_COLUMNS, square[k]);
   }
 }
 
-static void pack_b_columns(GwMatrix b, int64_t depth, int64_t columns, float *panels) {
+INLINE void pack_b_columns(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns,
+                           float *panels) {
+  const int64_t unit = GW_VL * step_depth(kind);
+  int64_t panel = gw_ceil_div(depth, step_depth(kind)) * GW_TILE_COLUMNS;
   for (int64_t j = 0; j < gw_ceil_div(columns, GW_TILE_COLUMNS) * GW_TILE_COLUMNS; j += GW_VL) {
     int64_t count = gw_min_i64(gw_max_i64(columns - j, 0), GW_VL);
     const float *from = b.at + (count > 0 ? j * b.column : 0);
-    float *to = panels + j / GW_TILE_COLUMNS * GW_TILE_COLUMNS * depth + j % GW_TILE_COLUMNS;
-    for (int64_t k = 0; k < depth; k += GW_VL)
-      transpose_square(from + k, b.column, count, gw_min_i64(depth - k, GW_VL),
-                       to + k * GW_TILE_COLUMNS);
+    float *to = panels + j / GW_TILE_COLUMNS * panel + j % GW_TILE_COLUMNS;
+    for (int64_t k = 0; k < depth; k += unit, to += GW_VL * GW_TILE_COLUMNS)
+      transpose_square(kind, from + k, b.column, count, gw_min_i64(depth - k, unit), to);
   }
 }
 
-void GW_KERNEL(gemm_pack_b)(GwMatrix b, int64_t depth, int64_t columns, float *panels) {
+INLINE void pack_b(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns, float *panels) {
   if (b.column == 1)
-    pack_b_rows(b, depth, columns, panels);
+    pack_b_rows(kind, b, depth, columns, panels);
   else
-    pack_b_columns(b, depth, columns, panels);
+    pack_b_columns(kind, b, depth, columns, panels);
+}
+
+void GW_KERNEL(gemm_pack_a)(GwTileKind kind, GwMatrix a, GwPanels rows, int64_t first, int64_t last,
+                            int64_t depth, float *panels) {
+  switch (kind) {
+  case GW_TILE_F32: pack_a(GW_TILE_F32, a, rows, first, last, depth, panels); break;
+  case GW_TILE_BF16: pack_a(GW_TILE_BF16, a, rows, first, last, depth, panels); break;
+  default: pack_a(GW_TILE_PAIRS, a, rows, first, last, depth, panels);
+  }
+}
+
+void GW_KERNEL(gemm_pack_b)(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns,
+                            float *panels) {
+  switch (kind) {
+  case GW_TILE_F32: pack_b(GW_TILE_F32, b, depth, columns, panels); break;
+  case GW_TILE_BF16: pack_b(GW_TILE_BF16, b, depth, columns, panels); break;
+  default: pack_b(GW_TILE_PAIRS, b, depth, columns, panels);
+  }
 }

@@ -1,10 +1,11 @@
 /* The parts of the matrix product: block sizes, packed layouts, packing and the register tile.
  *
- * A tile is GW_TILE_ROWS x GW_TILE_COLUMNS elements of C held in registers. Its operands are
- * panels, padded with zeros to whole tiles:
- *   B panel             element (k,j) at k*GW_TILE_COLUMNS + j
- *   A panel, by rows    (A's columns are contiguous) element (i,k) at i*GW_A_ROW + k
- *            by depth   (A's rows are contiguous)    element (i,k) at k*GW_A_DEPTH + i
+ * A tile is up to GW_TILE_ROWS x GW_TILE_COLUMNS elements of C held in registers. It runs over
+ * `steps`; a step is one k, or a pair of them where the processor multiplies bf16 in pairs. Its
+ * operands are panels of elements of 32 bits, padded with zeros to whole tiles:
+ *   B panel             element (step,j) at step*GW_TILE_COLUMNS + j
+ *   A panel, by rows    (A's columns are contiguous) element (i,step) at i*GW_A_ROW + step
+ *            by depth   (A's rows are contiguous)    element (i,step) at step*GW_A_DEPTH + i
  * so that packing A only copies. Nothing is padded along k: an added fma(0, 0, -0) is not exact. */
 #ifndef GW_GEMM_PARTS_H
 #define GW_GEMM_PARTS_H
@@ -13,32 +14,62 @@
 
 enum {
   GW_TILE_COLUMNS = GW_TILE_VECTORS * GW_VL,
-  GW_DEPTH_BLOCK = 384,  /* k per block: a panel of A stays in L1 */
-  GW_COLUMN_BLOCK = 512, /* columns per block: the panels of B stay in L2 */
+  GW_STEP_BLOCK = 384,   /* steps per block: a panel of A stays in L1 or near it */
+  GW_COLUMN_BLOCK = 384, /* columns per block: the panels of B stay in L2 */
 
-  GW_A_ROW = GW_DEPTH_BLOCK + 16, /* not a multiple of 1 KiB: rows fall in different cache sets */
+  GW_A_ROW = GW_STEP_BLOCK + 16, /* not a multiple of 1 KiB: rows fall in different cache sets */
   GW_A_DEPTH = (GW_TILE_ROWS + GW_VL - 1) / GW_VL * GW_VL,
   GW_A_PANEL = GW_A_ROW * GW_A_DEPTH, /* floats; holds either layout */
 };
 
-/* Packs rows x depth elements at `a` into panels, GW_A_PANEL floats each. */
-void GW_KERNEL(gemm_pack_a)(GwMatrix a, int64_t rows, int64_t depth, float *panels);
-/* Packs depth x columns elements at `b` into panels, depth*GW_TILE_COLUMNS floats each. */
-void GW_KERNEL(gemm_pack_b)(GwMatrix b, int64_t depth, int64_t columns, float *panels);
+/* What the elements of panels are and how they are multiplied. */
+typedef enum {
+  GW_TILE_F32,   /* f32 */
+  GW_TILE_BF16,  /* f32 rounded to bf16, by gw_v_fma_bf16, the second of each pair first */
+  GW_TILE_PAIRS, /* two bf16, the earlier k in the lower half, by vdpbf16ps: the same bits */
+  GW_TILE_KIND_COUNT
+} GwTileKind;
+
+/* Rows cut into panels of almost equal heights: no tile is nearly empty. */
+typedef struct {
+  int64_t rows, panels;
+} GwPanels;
+
+static inline GwPanels gw__panels(int64_t rows) {
+  return (GwPanels){rows, gw_ceil_div(rows, GW_TILE_ROWS)};
+}
+/* The first row of a panel; of panel `panels`, the end. */
+static inline int64_t gw__panel_first(GwPanels p, int64_t panel) {
+  return panel * (p.rows / p.panels) + gw_min_i64(panel, p.rows % p.panels);
+}
+
+/* Packs panels [first, last) of `rows` cut so, GW_A_PANEL floats each. `a` begins at row 0. */
+void GW_KERNEL(gemm_pack_a)(GwTileKind kind, GwMatrix a, GwPanels rows, int64_t first, int64_t last,
+                            int64_t depth, float *panels);
+/* Packs depth x columns elements at `b` into panels, steps*GW_TILE_COLUMNS floats each. */
+void GW_KERNEL(gemm_pack_b)(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns,
+                            float *panels);
 
 typedef struct {
   const float *a, *b; /* one panel each */
-  int64_t depth;
+  int64_t steps;
   float *c;
   const float *prefetch_c; /* the tile to prefetch: this one, or the next if it will be read */
   int64_t c_row;
   int64_t rows, columns; /* of C that exist */
+  bool by_rows;          /* layout of the A panel */
   bool accumulate;       /* start from C, not from 0 */
   const float *bias;     /* added at the end; NULL for none */
+  /* What will be packed later is brought into L2: GW_AHEAD_BYTES at each of steps/16 rows. */
+  const char *ahead;
+  int64_t ahead_row; /* bytes */
 } GwTile;
 
-/* The A panel is laid out by rows, or by depth. */
-void GW_KERNEL(gemm_tile_by_rows)(const GwTile *tile);
-void GW_KERNEL(gemm_tile_by_depth)(const GwTile *tile);
+enum { GW_AHEAD_BYTES = 256, GW_AHEAD_STEPS = 16 };
+
+void GW_KERNEL(gemm_tile)(GwTileKind kind, const GwTile *tile);
+
+/* gemm with the kind chosen: PAIRS only where the processor has vdpbf16ps. */
+void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch);
 
 #endif

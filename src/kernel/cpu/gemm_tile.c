@@ -1,98 +1,193 @@
 /* The register tile: all the arithmetic of a matrix product. The sums live in vector registers over
  * the whole block of k; each step loads one row of the B panel and multiplies it by one element of
- * each row of A. */
+ * each row of A. Every height from GW_TILE_ROWS down to half of it is a function of its own. */
 #include "kernel/cpu/gemm_parts.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
+#if defined(GW_ISA_AVX512)
+enum { LEAST_ROWS = 7 };
+#define FOR_HEIGHTS(X, k, l) X(k, l, 7) X(k, l, 8) X(k, l, 9) X(k, l, 10) \
+  X(k, l, 11) X(k, l, 12) X(k, l, 13) X(k, l, 14)
+#elif defined(GW_ISA_AVX2)
+enum { LEAST_ROWS = 3 };
+#define FOR_HEIGHTS(X, k, l) X(k, l, 3) X(k, l, 4) X(k, l, 5) X(k, l, 6)
+#else
+enum { LEAST_ROWS = 2 };
+#define FOR_HEIGHTS(X, k, l) X(k, l, 2) X(k, l, 3) X(k, l, 4)
+#endif
+
 typedef struct {
   gw_vf at[GW_TILE_ROWS][GW_TILE_VECTORS];
 } Sums;
+
+typedef struct {
+  int rows;
+  bool by_rows;
+  GwTileKind kind;
+} Shape;
 
 /* How many of vector j's lanes are columns of C. */
 INLINE int64_t lanes(int64_t columns, int j) {
   return gw_min_i64(gw_max_i64(columns - j * GW_VL, 0), GW_VL);
 }
 
-INLINE void clear(Sums *sums) {
-  GW_UNROLL for (int i = 0; i < GW_TILE_ROWS; i++) {
+/* Only the lowest tile may have fewer rows of C than of sums. */
+INLINE bool has_row(const GwTile *tile, Shape shape, int i) {
+  return shape.rows > LEAST_ROWS || i < tile->rows;
+}
+
+INLINE void clear(Sums *sums, Shape shape) {
+  GW_UNROLL for (int i = 0; i < shape.rows; i++) {
     GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) sums->at[i][j] = gw_v_zero();
   }
 }
 
-INLINE void load(Sums *sums, const GwTile *tile, bool whole) {
-  GW_UNROLL for (int i = 0; i < GW_TILE_ROWS; i++) {
+INLINE void load(Sums *sums, const GwTile *tile, Shape shape, bool whole) {
+  GW_UNROLL for (int i = 0; i < shape.rows; i++) {
     const float *c = tile->c + i * tile->c_row;
     GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) {
-      if (whole)
-        sums->at[i][j] = gw_v_load(c + j * GW_VL);
-      else
-        sums->at[i][j] = gw_v_load_n(c + j * GW_VL, i < tile->rows ? lanes(tile->columns, j) : 0);
+      int64_t n = whole ? GW_VL : lanes(tile->columns, j);
+      sums->at[i][j] = has_row(tile, shape, i) ? gw_v_get(c + j * GW_VL, n) : gw_v_zero();
     }
   }
 }
 
-INLINE void store(const Sums *sums, const GwTile *tile, bool whole) {
-  GW_UNROLL for (int i = 0; i < GW_TILE_ROWS; i++) {
+INLINE void store(const Sums *sums, const GwTile *tile, Shape shape, bool whole) {
+  GW_UNROLL for (int i = 0; i < shape.rows; i++) {
     float *c = tile->c + i * tile->c_row;
     GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) {
-      if (whole)
-        gw_v_store(c + j * GW_VL, sums->at[i][j]);
-      else if (i < tile->rows)
-        gw_v_store_n(c + j * GW_VL, sums->at[i][j], lanes(tile->columns, j));
+      int64_t n = whole ? GW_VL : lanes(tile->columns, j);
+      if (has_row(tile, shape, i)) gw_v_put(c + j * GW_VL, sums->at[i][j], n);
     }
   }
 }
 
-INLINE void add_bias(Sums *sums, const GwTile *tile) {
+INLINE void add_bias(Sums *sums, const GwTile *tile, Shape shape) {
   GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) {
     gw_vf bias = gw_v_load_n(tile->bias + j * GW_VL, lanes(tile->columns, j));
-    GW_UNROLL for (int i = 0; i < GW_TILE_ROWS; i++) {
+    GW_UNROLL for (int i = 0; i < shape.rows; i++) {
       sums->at[i][j] = gw_v_add(sums->at[i][j], bias);
     }
   }
 }
 
 /* Lines of C come nearer while the products are made. */
-INLINE void prefetch(const GwTile *tile) {
-  GW_UNROLL for (int i = 0; i < GW_TILE_ROWS; i++) {
+INLINE void prefetch_c(const GwTile *tile, Shape shape) {
+  GW_UNROLL for (int i = 0; i < shape.rows; i++) {
     GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) {
       __builtin_prefetch(tile->prefetch_c + i * tile->c_row + j * GW_VL, 1);
     }
   }
 }
 
-INLINE void multiply(Sums *sums, const GwTile *tile, int64_t a_row, int64_t a_depth) {
-  const float *a = tile->a, *b = tile->b;
-  for (int64_t k = 0; k < tile->depth; k++, a += a_depth, b += GW_TILE_COLUMNS) {
-    gw_vf right[GW_TILE_VECTORS];
-    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) right[j] = gw_v_load(b + j * GW_VL);
-    GW_UNROLL for (int i = 0; i < GW_TILE_ROWS; i++) {
-      gw_vf left = gw_v_set(a[i * a_row]);
-      GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) {
-        sums->at[i][j] = gw_v_fma(left, right[j], sums->at[i][j]);
-      }
+INLINE gw_vf product(gw_vf a, gw_vf b, gw_vf sum, GwTileKind kind) {
+  if (kind == GW_TILE_F32) return gw_v_fma(a, b, sum);
+  if (kind == GW_TILE_BF16) return gw_v_fma_bf16(a, b, sum);
+#if defined(GW_ISA_AVX512)
+  /* by name, since the other kinds must run on processors without it */
+  __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+#endif
+  return sum;
+}
+
+INLINE void step(Sums *sums, const float *a, const float *b, Shape shape) {
+  int64_t a_row = shape.by_rows ? GW_A_ROW : 1;
+  gw_vf right[GW_TILE_VECTORS];
+  GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) right[j] = gw_v_load(b + j * GW_VL);
+  GW_UNROLL for (int i = 0; i < shape.rows; i++) {
+    gw_vf left = gw_v_set(a[i * a_row]);
+    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) {
+      sums->at[i][j] = product(left, right[j], sums->at[i][j], shape.kind);
     }
   }
 }
 
-INLINE void run_tile(const GwTile *tile, int64_t a_row, int64_t a_depth) {
-  bool whole = tile->rows == GW_TILE_ROWS && tile->columns == GW_TILE_COLUMNS;
-  Sums sums;
-  prefetch(tile);
-  if (!tile->accumulate)
-    clear(&sums);
-  else if (whole)
-    load(&sums, tile, true);
-  else
-    load(&sums, tile, false);
-  multiply(&sums, tile, a_row, a_depth);
-  if (tile->bias) add_bias(&sums, tile);
-  if (whole)
-    store(&sums, tile, true);
-  else
-    store(&sums, tile, false);
+INLINE void multiply(Sums *sums, const GwTile *tile, Shape shape) {
+  enum { ROUND = 4 };
+  const int64_t a_step = shape.by_rows ? 1 : GW_A_DEPTH, b_step = GW_TILE_COLUMNS;
+  const int64_t swap = shape.kind == GW_TILE_BF16; /* the second of a pair comes first */
+  const float *a = tile->a, *b = tile->b;
+  int64_t k = 0, whole = tile->steps / ROUND * ROUND;
+  for (; k < whole; k += ROUND, a += ROUND * a_step, b += ROUND * b_step) {
+    int64_t column = k % GW_AHEAD_STEPS * (GW_AHEAD_BYTES / GW_AHEAD_STEPS);
+    __builtin_prefetch(tile->ahead + k / GW_AHEAD_STEPS * tile->ahead_row + column, 0, 2);
+    GW_UNROLL for (int64_t i = 0; i < ROUND; i++)
+        step(sums, a + (i ^ swap) * a_step, b + (i ^ swap) * b_step, shape);
+  }
+  int64_t rest = tile->steps - whole;
+  for (int64_t i = 0; i < rest; i++) {
+    int64_t at = (i ^ swap) < rest ? i ^ swap : i;
+    step(sums, a + at * a_step, b + at * b_step, shape);
+  }
 }
 
-void GW_KERNEL(gemm_tile_by_rows)(const GwTile *tile) { run_tile(tile, GW_A_ROW, 1); }
-void GW_KERNEL(gemm_tile_by_depth)(const GwTile *tile) { run_tile(tile, 1, GW_A_DEPTH); }
+/* Arithmetic on the sums stays on its side of this, where the mode of rounding changes. */
+INLINE void hold(Sums *sums, Shape shape) {
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+  GW_UNROLL for (int i = 0; i < shape.rows; i++) {
+    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) __asm__ volatile("" : "+v"(sums->at[i][j]));
+  }
+#else
+  (void)sums, (void)shape;
+#endif
+}
+
+INLINE void multiply_flushing(Sums *sums, const GwTile *tile, Shape shape) {
+  unsigned before = gw_v_flush_begin();
+  hold(sums, shape);
+  multiply(sums, tile, shape);
+  hold(sums, shape);
+  gw_v_flush_end(before);
+  hold(sums, shape);
+}
+
+INLINE void run_tile(const GwTile *tile, Shape shape) {
+  bool whole = tile->columns == GW_TILE_COLUMNS;
+  Sums sums;
+  prefetch_c(tile, shape);
+  if (!tile->accumulate)
+    clear(&sums, shape);
+  else if (whole)
+    load(&sums, tile, shape, true);
+  else
+    load(&sums, tile, shape, false);
+  if (shape.kind == GW_TILE_BF16)
+    multiply_flushing(&sums, tile, shape);
+  else
+    multiply(&sums, tile, shape);
+  if (tile->bias) add_bias(&sums, tile, shape);
+  if (whole)
+    store(&sums, tile, shape, true);
+  else
+    store(&sums, tile, shape, false);
+}
+
+#define DEFINE(kind, by_rows, rows)                                                                \
+  static void tile_##kind##_##by_rows##_##rows(const GwTile *tile) {                               \
+    run_tile(tile, (Shape){rows, by_rows, GW_TILE_##kind});                                        \
+  }
+#define NAME(kind, by_rows, rows) tile_##kind##_##by_rows##_##rows,
+#define LIST(kind) {{FOR_HEIGHTS(NAME, kind, 0)}, {FOR_HEIGHTS(NAME, kind, 1)}}
+
+FOR_HEIGHTS(DEFINE, F32, 0)
+FOR_HEIGHTS(DEFINE, F32, 1)
+FOR_HEIGHTS(DEFINE, BF16, 0)
+FOR_HEIGHTS(DEFINE, BF16, 1)
+#if defined(GW_ISA_AVX512)
+FOR_HEIGHTS(DEFINE, PAIRS, 0)
+FOR_HEIGHTS(DEFINE, PAIRS, 1)
+#endif
+
+typedef void Tile(const GwTile *tile);
+static Tile *const tiles[GW_TILE_KIND_COUNT][2][GW_TILE_ROWS - LEAST_ROWS + 1] = {
+    LIST(F32),
+    LIST(BF16),
+#if defined(GW_ISA_AVX512)
+    LIST(PAIRS),
+#endif
+};
+
+void GW_KERNEL(gemm_tile)(GwTileKind kind, const GwTile *tile) {
+  tiles[kind][tile->by_rows][gw_max_i64(tile->rows, LEAST_ROWS) - LEAST_ROWS](tile);
+}

@@ -47,6 +47,16 @@ static inline gw_vi gw_vi_sub(gw_vi a, gw_vi b) { return _mm512_sub_epi32(a, b);
 static inline gw_vi gw_vi_shl23(gw_vi a) { return _mm512_slli_epi32(a, 23); }
 static inline gw_vi gw_vi_sar23(gw_vi a) { return _mm512_srai_epi32(a, 23); }
 static inline gw_vf gw_v_from_int(gw_vi a) { return _mm512_cvtepi32_ps(a); }
+static inline gw_vf gw_v_bf16_round(gw_vf x) { /* as gw_bf16_round */
+  gw_vi bits = gw_vi_of(x), high = gw_vi_set(-0x10000);
+  gw_vi even = _mm512_and_si512(_mm512_srli_epi32(bits, 16), gw_vi_set(1));
+  gw_vi rounded = gw_vi_add(gw_vi_add(bits, gw_vi_set(0x7fff)), even);
+  __mmask16 subnormal = _mm512_testn_epi32_mask(bits, gw_vi_set(0x7f800000));
+  __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  rounded = _mm512_mask_and_epi32(rounded, subnormal, bits, gw_vi_set(INT32_MIN));
+  rounded = _mm512_mask_or_epi32(rounded, nan, bits, gw_vi_set(0x00400000));
+  return gw_v_of(_mm512_and_si512(rounded, high));
+}
 
 #elif defined(GW_ISA_AVX2)
 
@@ -84,6 +94,18 @@ static inline gw_vi gw_vi_sub(gw_vi a, gw_vi b) { return _mm256_sub_epi32(a, b);
 static inline gw_vi gw_vi_shl23(gw_vi a) { return _mm256_slli_epi32(a, 23); }
 static inline gw_vi gw_vi_sar23(gw_vi a) { return _mm256_srai_epi32(a, 23); }
 static inline gw_vf gw_v_from_int(gw_vi a) { return _mm256_cvtepi32_ps(a); }
+static inline gw_vf gw_v_bf16_round(gw_vf x) { /* as gw_bf16_round */
+  gw_vi bits = gw_vi_of(x), high = gw_vi_set(-0x10000);
+  gw_vi even = _mm256_and_si256(_mm256_srli_epi32(bits, 16), gw_vi_set(1));
+  gw_vi rounded = gw_vi_add(gw_vi_add(bits, gw_vi_set(0x7fff)), even);
+  gw_vi exponent = _mm256_and_si256(bits, gw_vi_set(0x7f800000));
+  gw_vi subnormal = _mm256_cmpeq_epi32(exponent, _mm256_setzero_si256());
+  gw_vi zero = _mm256_and_si256(bits, gw_vi_set(INT32_MIN));
+  gw_vi quiet = _mm256_or_si256(bits, gw_vi_set(0x00400000));
+  gw_vi nan = gw_vi_of(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+  rounded = _mm256_blendv_epi8(_mm256_blendv_epi8(rounded, zero, subnormal), quiet, nan);
+  return gw_v_of(_mm256_and_si256(rounded, high));
+}
 
 #else /* generic: four lanes of plain C, left to the compiler */
 
@@ -179,8 +201,39 @@ static inline gw_vf gw_v_from_int(gw_vi a) {
   GW_LANES v.at[i] = (float)a.at[i];
   return v;
 }
+static inline gw_vf gw_v_bf16_round(gw_vf x) {
+  GW_LANES x.at[i] = gw_bf16_round(x.at[i]);
+  return x;
+}
+static inline gw_vf gw_v_fma_bf16(gw_vf a, gw_vf b, gw_vf c) {
+  GW_LANES c.at[i] = gw_fma_bf16(a.at[i], b.at[i], c.at[i]);
+  return c;
+}
 #undef GW_LANES
 
+#endif
+
+/* gw_fma_bf16 lane by lane, between gw_v_flush_begin and gw_v_flush_end: they have the processor
+ * take subnormal operands for zero and flush subnormal results, in this thread. Operands and
+ * results must pass the two ends through memory (a compiler may move arithmetic between registers
+ * past them), and nothing but bf16 products belongs in between. vdpbf16ps equals two of these
+ * without them. Where k ends on half a pair, operands padded by -0 and +0 leave the sum as it is;
+ * two zeros of one sign would turn a sum of -0 into +0. */
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+static inline gw_vf gw_v_fma_bf16(gw_vf a, gw_vf b, gw_vf c) { return gw_v_fma(a, b, c); }
+static inline unsigned gw_v_flush_begin(void) {
+  unsigned before = _mm_getcsr();
+  _mm_setcsr(before | 0x8040u); /* FTZ, DAZ */
+  __asm__ volatile("" ::: "memory");
+  return before;
+}
+static inline void gw_v_flush_end(unsigned before) {
+  __asm__ volatile("" ::: "memory");
+  _mm_setcsr(before);
+}
+#else
+static inline unsigned gw_v_flush_begin(void) { return 0; }
+static inline void gw_v_flush_end(unsigned before) { (void)before; }
 #endif
 
 static inline gw_vf gw_v_zero(void) { return gw_v_set(0.0f); }

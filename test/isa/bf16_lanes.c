@@ -1,0 +1,25 @@
+/* The bf16 vectors of simd.h applied to arrays, once per instruction set, for test_bf16.c. */
+#include "bf16_lanes.h"
+
+#include "kernel/cpu/kernel.h"
+
+static void lanes_round(const float *x, float *rounded, int64_t n) {
+  for (int64_t i = 0; i < n; i += GW_VL) gw_v_store(rounded + i, gw_v_bf16_round(gw_v_load(x + i)));
+}
+
+static void lanes_fma(const float *a, const float *b, float *sum, int64_t n) {
+  unsigned before = gw_v_flush_begin();
+  for (int64_t i = 0; i < n; i += GW_VL) {
+    gw_vf next = gw_v_fma_bf16(gw_v_load(a + i), gw_v_load(b + i), gw_v_load(sum + i));
+    gw_v_store(sum + i, next);
+  }
+  gw_v_flush_end(before);
+}
+
+static void scalar_fma(const float *a, const float *b, float *sum, int64_t n) {
+  unsigned before = gw_v_flush_begin();
+  for (int64_t i = 0; i < n; i++) sum[i] = gw_fma_bf16(a[i], b[i], sum[i]);
+  gw_v_flush_end(before);
+}
+
+const GwBf16Lanes GW_KERNEL(bf16_lanes) = {lanes_round, lanes_fma, scalar_fma};
