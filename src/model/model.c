@@ -59,8 +59,10 @@ GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double
   GwAutodiffResult result = gw_autodiff(&out->program, &options, NULL, NULL);
   out->signature = result.signature;
   out->guard = result.guard;
-  return finish(&out->program, (GwValueId *[]){&out->tokens, &out->targets, &out->positions,
-                                               &out->tally, &out->signature, &out->guard, NULL});
+  out->fresh = result.fresh;
+  return finish(&out->program,
+                (GwValueId *[]){&out->tokens, &out->targets, &out->positions, &out->tally,
+                                &out->signature, &out->guard, &out->fresh, NULL});
 }
 
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out) {

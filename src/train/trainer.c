@@ -22,6 +22,7 @@ struct GwTrainer {
   GwTensorGroup groups[GW_STATE_GROUPS];
   uint64_t hash_seeds; /* sum of the state's tensors' */
   uint64_t signatures; /* sum over this step's lanes */
+  bool fresh;          /* no lane is in the sums yet: what stands there is of an earlier step */
 };
 
 /* Names the state's tensors: the parameters, then their first and second moments. */
@@ -133,8 +134,11 @@ GwLaneInputs gw_trainer_inputs(const GwTrainer *t) {
 }
 
 void gw_trainer_begin(GwTrainer *t) {
-  memset(t->accum_buffer, 0, t->accum_bytes);
+  memset(gw_runner_value(t->lane_runner, t->lane.tally), 0, 3 * sizeof(int64_t));
+  memset(gw_runner_value(t->lane_runner, t->lane.guard), 0, sizeof(int64_t));
+  memset(gw_runner_value(t->total_runner, t->steps.total_signature), 0, sizeof(uint64_t));
   t->signatures = 0;
+  t->fresh = true;
 }
 
 GwStatus gw_trainer_lane(GwTrainer *t, int64_t step, int32_t lane, uint64_t *signature) {
@@ -142,6 +146,8 @@ GwStatus gw_trainer_lane(GwTrainer *t, int64_t step, int32_t lane, uint64_t *sig
   const int64_t *guard = gw_runner_value(t->lane_runner, t->lane.guard);
   const int64_t *tally = gw_runner_value(t->lane_runner, t->lane.tally);
   *of_lane = 0;
+  *(int32_t *)gw_runner_value(t->lane_runner, t->lane.fresh) = t->fresh;
+  t->fresh = false;
   GW_TRY(gw_runner_run(t->lane_runner, (GwLaneKey){t->recipe->train.seed, step, lane}));
   if (*guard != 0 || tally[2] != 0)
     return gw_fail(GW_NUMERIC,
@@ -154,10 +160,12 @@ GwStatus gw_trainer_lane(GwTrainer *t, int64_t step, int32_t lane, uint64_t *sig
 }
 
 void gw_trainer_add(GwTrainer *t, const GwTrainer *other) {
+  if (other->fresh) return;
   int64_t *to = t->accum_buffer;
   const int64_t *from = other->accum_buffer;
   for (size_t i = 0; i < t->accum_bytes / sizeof *to; i++)
-    to[i] = (int64_t)((uint64_t)to[i] + (uint64_t)from[i]);
+    to[i] = (int64_t)((t->fresh ? 0 : (uint64_t)to[i]) + (uint64_t)from[i]);
+  t->fresh = false;
   t->signatures += other->signatures;
 }
 

@@ -32,6 +32,8 @@ typedef struct {
 } GwLaneInputs;
 GwLaneInputs gw_trainer_inputs(const GwTrainer *trainer);
 
+/* A step begins, and whatever an unfinished one has left is forgotten. Its first lane replaces the
+ * old sums, so nothing of their size is cleared. */
 void gw_trainer_begin(GwTrainer *trainer);
 
 /* Forward and backward pass of the batch in the inputs, added to the sums. *signature: the lane's.

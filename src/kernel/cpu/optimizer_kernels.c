@@ -55,7 +55,7 @@ static void sign_squares_blocks(const GwCall *call, void *context, int64_t first
     squares[block] = block_squares(total + from, n, unit, &signer);
   }
   int64_t vectors = (end - begin) / 8 * (8 / GW_VD); /* only the last block may end in a part */
-  uint64_t signature = gw_signer_end(&signer, number + begin, vectors);
+  uint64_t signature = gw_lanes_sum(gw_signer_end(&signer, number + begin, vectors));
   for (int64_t i = begin + vectors * GW_VD; i < end; i++)
     signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)total[i];
   gw_atomic_add_u64(call->in[2], signature);

@@ -431,6 +431,7 @@ enum { GW_VD = GW_VL / 2 };
 typedef double gw_vd __attribute__((vector_size(GW_VD * 8)));
 typedef uint64_t gw_vu __attribute__((vector_size(GW_VD * 8)));
 typedef float gw_vh __attribute__((vector_size(GW_VD * 4)));
+typedef int32_t gw_vhi __attribute__((vector_size(GW_VD * 4)));
 
 /* Products of the lower 32 bits. */
 static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
@@ -449,6 +450,32 @@ static inline gw_vu gw_vu_nearest(gw_vd x) {
   gw_vd magic = (gw_vd){0} + 0x1.8p52;
   gw_vd shifted = x * 0x1p-32 + magic, low = x - (shifted - magic) * 0x1p32;
   return (((gw_vu)shifted - (gw_vu)magic) << 32) + ((gw_vu)(low + magic) - (gw_vu)magic);
+}
+
+/* gw_nearest of floats of magnitudes up to 2^62 */
+static inline gw_vu gw_vu_from_float(gw_vh x) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vu)_mm512_cvtps_epi64((__m256)x);
+#else
+  return gw_vu_nearest(__builtin_convertvector(x, gw_vd));
+#endif
+}
+
+/* A store past the caches, for data that is not read soon; `p` is aligned to the vector. Before
+ * another thread may read it: gw_stream_end(). */
+static inline void gw_vu_stream(int64_t *p, gw_vu x) {
+#if defined(GW_ISA_AVX512)
+  _mm512_stream_si512((void *)p, (__m512i)x);
+#elif defined(GW_ISA_AVX2)
+  _mm256_stream_si256((void *)p, (__m256i)x);
+#else
+  memcpy(p, &x, sizeof x);
+#endif
+}
+static inline void gw_stream_end(void) {
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+  _mm_sfence();
+#endif
 }
 
 /* (double)(int64_t)x, rounded once */
