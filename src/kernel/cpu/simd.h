@@ -315,7 +315,9 @@ static inline float gw_v_sum16_total(const GwVSum16 *sum) {
 #define GW_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Asks for a cache line that will be read soon, into the second cache; any address will do. */
+/* Asks for a cache line that will be used soon, into the second cache; any address will do. Far
+ * ahead it helps kernels whose arithmetic leaves the processor no room to look ahead by itself. */
+enum { GW_LINE_FLOATS = 16, GW_AHEAD_FLOATS = 1024 };
 static inline void gw_prefetch(const void *at) { __builtin_prefetch(at, 0, 2); }
 
 /* Transposes the square v: lane j of v[i] becomes lane i of v[j]. */
@@ -441,6 +443,20 @@ static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
   return (gw_vu)_mm256_mul_epu32((__m256i)a, (__m256i)b);
 #else
   return (a & UINT32_MAX) * (b & UINT32_MAX);
+#endif
+}
+
+/* a0 b0 a1 b1 ... */
+static inline void gw_vu_zip(gw_vu a, gw_vu b, gw_vu out[2]) {
+#if defined(GW_ISA_AVX512)
+  out[0] = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  out[1] = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif defined(GW_ISA_AVX2)
+  out[0] = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  out[1] = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#else
+  out[0] = __builtin_shufflevector(a, b, 0, 2);
+  out[1] = __builtin_shufflevector(a, b, 1, 3);
 #endif
 }
 
