@@ -60,8 +60,10 @@ GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double
   GwAutodiffResult result = gw_autodiff(&out->program, &options, NULL, NULL);
   out->signature = result.signature;
   out->guard = result.guard;
-  return finish(&out->program, (GwValueId *[]){&out->tokens, &out->targets, &out->positions,
-                                               &out->tally, &out->signature, &out->guard, NULL});
+  out->fresh = result.fresh;
+  return finish(&out->program,
+                (GwValueId *[]){&out->tokens, &out->targets, &out->positions, &out->tally,
+                                &out->signature, &out->guard, &out->fresh, NULL});
 }
 
 GwStatus gw_lane_program_fit(GwLaneProgram *lane, int64_t limit, GwRecomputation *out) {
@@ -78,6 +80,7 @@ GwStatus gw_lane_program_fit(GwLaneProgram *lane, int64_t limit, GwRecomputation
   lane->tally = gw_value_find(p, GW_CLASS_ACCUM, "tally");
   lane->signature = gw_value_find(p, GW_CLASS_ACCUM, "signature");
   lane->guard = gw_value_find(p, GW_CLASS_ACCUM, "guard");
+  lane->fresh = gw_value_find(p, GW_CLASS_INPUT, "fresh");
   return GW_OK;
 }
 

@@ -47,6 +47,7 @@ typedef struct {
   GwProgram program;
   GwValueId tokens, targets, positions; /* i32 [B·T] */
   GwValueId tally, signature, guard;
+  GwValueId fresh; /* an input, see GwAutodiffResult */
 } GwLaneProgram;
 /* `limit`: see GwAutodiffOptions. */
 GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double limit,

@@ -1,5 +1,6 @@
 /* Seats take lanes from a common counter, so that any number of lanes goes on any number of seats.
- * When all are done, the sums of the other seats are added to the first one's and become zero. */
+ * A seat's first lane replaces its old sums; when all lanes are done, the sums of the seats that
+ * took any are added up in the first one's. */
 #include "train/lane_run.h"
 
 #include <stdatomic.h>
@@ -13,6 +14,7 @@ typedef struct {
   int64_t *sums;
   GwStatus status; /* of its last lane */
   int32_t lane;
+  bool fresh; /* it has taken no lane: its sums are of an earlier round */
   char message[512];
 } Seat;
 
@@ -40,12 +42,18 @@ GwLaneInputs gw_lane_inputs(const GwLaneProgram *lane, const GwRunner *runner) {
                         gw_runner_value(runner, lane->positions)};
 }
 
+void gw_lane_clear(const GwLaneProgram *lane, const GwRunner *runner) {
+  memset(gw_runner_value(runner, lane->tally), 0, 3 * sizeof(int64_t));
+  memset(gw_runner_value(runner, lane->guard), 0, sizeof(int64_t));
+}
+
 GwStatus gw_lane_run(const GwLaneProgram *lane, GwRunner *runner, GwLaneKey key,
-                     uint64_t *signature) {
+                     bool fresh, uint64_t *signature) {
   uint64_t *of_lane = gw_runner_value(runner, lane->signature);
   const int64_t *guard = gw_runner_value(runner, lane->guard);
   const int64_t *tally = gw_runner_value(runner, lane->tally);
   *of_lane = 0;
+  *(int32_t *)gw_runner_value(runner, lane->fresh) = fresh;
   GW_TRY(gw_runner_run(runner, key));
   if (*guard != 0 || tally[2] != 0)
     return gw_fail(GW_NUMERIC,
@@ -115,7 +123,9 @@ static GwStatus take_lane(GwLaneSeats *s, Seat *seat) {
   key.lane = seat->lane;
   GwLaneInputs in = gw_lane_inputs(&s->plan->lane, seat->runner);
   GW_TRY(s->source(s->context, key.step, key.lane, in));
-  return gw_lane_run(&s->plan->lane, seat->runner, key, &s->signatures[key.lane]);
+  bool fresh = seat->fresh;
+  seat->fresh = false;
+  return gw_lane_run(&s->plan->lane, seat->runner, key, fresh, &s->signatures[key.lane]);
 }
 
 static void run_seat(void *context, int64_t index, int thread) {
@@ -137,10 +147,13 @@ static void merge_block(void *context, int64_t block, int thread) {
   const GwLaneSeats *s = context;
   int64_t first = block * MERGE_BLOCK, last = gw_min_i64(first + MERGE_BLOCK, s->sum_count);
   uint64_t *to = (uint64_t *)s->seats[0].sums;
+  bool replace = s->seats[0].fresh;
   for (int32_t i = 1; i < s->count; i++) {
     const uint64_t *from = (const uint64_t *)s->seats[i].sums;
+    if (s->seats[i].fresh) continue;
+    if (replace) memset(to + first, 0, (size_t)(last - first) * sizeof *to);
     for (int64_t k = first; k < last; k++) to[k] += from[k];
-    memset(s->seats[i].sums + first, 0, (size_t)(last - first) * sizeof *to);
+    replace = false;
   }
 }
 
@@ -163,7 +176,11 @@ GwStatus gw_lane_seats_run(GwLaneSeats *s, GwLaneKey key, int32_t lanes, GwLaneS
   s->signatures = signatures;
   atomic_store(&s->next, 0);
   atomic_store(&s->failed, false);
-  for (int32_t i = 0; i < s->count; i++) s->seats[i].status = GW_OK;
+  for (int32_t i = 0; i < s->count; i++) {
+    s->seats[i].status = GW_OK;
+    s->seats[i].fresh = true;
+    gw_lane_clear(&s->plan->lane, s->seats[i].runner);
+  }
   gw_pool_run(s->pool, s->count, run_seat, s);
   gw_pool_run(s->pool, gw_ceil_div(s->sum_count, MERGE_BLOCK), merge_block, s);
   return first_failure(s);

@@ -17,9 +17,13 @@ typedef GwStatus GwLaneSource(void *context, int64_t step, int32_t lane, GwLaneI
 
 GwLaneInputs gw_lane_inputs(const GwLaneProgram *lane, const GwRunner *runner);
 
-/* Forward and backward pass of the batch in the inputs, added to the runner's sums. *signature: the
- * lane's. GW_NUMERIC when a gradient or loss was NaN or out of the fixed-point range. */
-GwStatus gw_lane_run(const GwLaneProgram *lane, GwRunner *runner, GwLaneKey key,
+/* Clears what lanes count: losses, targets, what was out of range. */
+void gw_lane_clear(const GwLaneProgram *lane, const GwRunner *runner);
+
+/* Forward and backward pass of the batch in the inputs, added to the runner's sums, or in place of
+ * what stands there when `fresh`. *signature: the lane's. GW_NUMERIC when a gradient or loss was
+ * NaN or out of the fixed-point range. */
+GwStatus gw_lane_run(const GwLaneProgram *lane, GwRunner *runner, GwLaneKey key, bool fresh,
                      uint64_t *signature);
 
 /* plan->lanes_at_once seats. Each has activations, inputs, scratch and sums of its own, but the
@@ -30,8 +34,8 @@ GwStatus gw_lane_seats_create(GwTrainingPlan *plan, const GwBackend *backend, Gw
                               GwLaneSeats **out);
 void gw_lane_seats_destroy(GwLaneSeats *seats); /* NULL is fine */
 
-/* Lanes [0, lanes) of step key.step, added to the sums in base[GW_CLASS_ACCUM]. signatures[i]: lane
- * i's. When lanes fail, the failure of the lowest is returned. */
+/* Lanes [0, lanes) of step key.step: the sums in base[GW_CLASS_ACCUM] become theirs, whatever stood
+ * there. signatures[i]: lane i's. When lanes fail, the failure of the lowest is returned. */
 GwStatus gw_lane_seats_run(GwLaneSeats *seats, GwLaneKey key, int32_t lanes, GwLaneSource *source,
                            void *context, uint64_t *signatures);
 

@@ -25,6 +25,7 @@ struct GwTrainer {
   GwTensorGroup groups[GW_STATE_GROUPS];
   uint64_t hash_seeds; /* sum of the state's tensors' */
   uint64_t signatures; /* sum over this step's lanes */
+  bool fresh;          /* no lane is in the sums yet: what stands there is of an earlier step */
 };
 
 /* Names the state's tensors: the parameters, then their first and second moments. */
@@ -169,13 +170,17 @@ GwLaneInputs gw_trainer_inputs(const GwTrainer *t) {
 }
 
 void gw_trainer_begin(GwTrainer *t) {
-  memset(t->accum_buffer, 0, t->accum_bytes);
+  gw_lane_clear(&t->plan.lane, t->lane_runner);
+  memset(gw_runner_value(t->total_runner, t->plan.steps.total_signature), 0, sizeof(uint64_t));
   t->signatures = 0;
+  t->fresh = true;
 }
 
 GwStatus gw_trainer_lane(GwTrainer *t, int64_t step, int32_t lane, uint64_t *signature) {
   GwLaneKey key = {t->recipe->train.seed, step, lane};
-  GW_TRY(gw_lane_run(&t->plan.lane, t->lane_runner, key, signature));
+  bool fresh = t->fresh;
+  t->fresh = false;
+  GW_TRY(gw_lane_run(&t->plan.lane, t->lane_runner, key, fresh, signature));
   t->signatures += *signature;
   return GW_OK;
 }
@@ -193,6 +198,8 @@ static GwStatus several_at_once(GwTrainer *t, int64_t step, GwLaneSource *source
                                 uint64_t *signatures) {
   GwLaneKey key = {t->recipe->train.seed, step, 0};
   int32_t lanes = t->recipe->train.lanes;
+  GW_ASSERT(t->fresh);
+  t->fresh = false;
   GW_TRY(gw_lane_seats_run(t->seats, key, lanes, source, context, signatures));
   for (int32_t lane = 0; lane < lanes; lane++) t->signatures += signatures[lane];
   return GW_OK;
@@ -216,10 +223,12 @@ void gw_trainer_set_way(GwTrainer *t, GwLaneWay way) {
 }
 
 void gw_trainer_add(GwTrainer *t, const GwTrainer *other) {
+  if (other->fresh) return;
   int64_t *to = t->accum_buffer;
   const int64_t *from = other->accum_buffer;
   for (size_t i = 0; i < t->accum_bytes / sizeof *to; i++)
-    to[i] = (int64_t)((uint64_t)to[i] + (uint64_t)from[i]);
+    to[i] = (int64_t)((t->fresh ? 0 : (uint64_t)to[i]) + (uint64_t)from[i]);
+  t->fresh = false;
   t->signatures += other->signatures;
 }
 

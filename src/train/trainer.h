@@ -34,6 +34,8 @@ const GwWorkspace *gw_trainer_workspace(const GwTrainer *trainer);
 /* Where the batch of the next gw_trainer_lane goes. */
 GwLaneInputs gw_trainer_inputs(const GwTrainer *trainer);
 
+/* A step begins, and whatever an unfinished one has left is forgotten. Its first lane replaces the
+ * old sums, so nothing of their size is cleared. */
 void gw_trainer_begin(GwTrainer *trainer);
 
 /* One lane, of the batch in the inputs; see gw_lane_run. */
