@@ -2,7 +2,7 @@
 # presets gcc, clang, asan and fuzz live in folders of the same name inside it.
 .DEFAULT_GOAL := build
 .PHONY: build test demo check format format-check tidy soak fuzz clean help
-.PHONY: bench bench-build bench-train bench-generate bench-gemm
+.PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops
 
 # Seconds per target of `make fuzz`.
 SECONDS := 600
@@ -37,7 +37,7 @@ format-check: ## fail where `make format` would change something
 tidy: ## check folder order, lengths, bans and documents (STYLE.md)
 	@python3 tools/tidy.py
 
-bench: bench-gemm bench-generate bench-train ## every benchmark (bench/README.md), half an hour
+bench: bench-gemm bench-ops bench-generate bench-train ## every benchmark (bench/README.md), half an hour
 
 bench-build:
 	@tools/install-packages.sh build
@@ -54,6 +54,9 @@ bench-generate: bench-build ## time per token and to the first token, against me
 
 bench-gemm: bench-build ## matrix products by shape, against FMA peak
 	@build/bench/bench_gemm
+
+bench-ops: bench-build ## every op at the shapes of three models, as a share of what binds it
+	@build/bench/bench_ops
 
 soak: ## the long proofs, hours: test/soak/*.sh
 	@tools/install-packages.sh test

@@ -18,12 +18,12 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "bench_support.h"
 #include "exec/backend_cpu.h"
 #include "infer/decoder.h"
 #include "infer/token_choice.h"
 #include "model/model.h"
 #include "os/clock.h"
-#include "peaks.h"
 
 enum { TOKENS = 64, PROMPTS = 5 };
 
@@ -43,19 +43,8 @@ typedef struct {
 } Bench;
 
 typedef struct {
-  uint64_t ns[TOKENS];
-  int count;
+  double prompt_ns[PROMPTS], token_ns[TOKENS], choosing_ns[TOKENS];
 } Times;
-
-static int by_value(const void *a, const void *b) {
-  uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-  return left < right ? -1 : left > right;
-}
-
-static uint64_t median(Times *times) {
-  qsort(times->ns, (size_t)times->count, sizeof times->ns[0], by_value);
-  return times->ns[times->count / 2];
-}
 
 /* ---- what a pass must at least do ---- */
 
@@ -83,9 +72,11 @@ static double prompt_flops(const Bench *bench, double tokens) {
 
 /* ---- measuring ---- */
 
+/* Larger than what caches keep, where the model is. */
 static void measure_peaks(Bench *bench) {
-  double fma = gw_peak_fma(gw_isa_best(), bench->pool);
-  double read = gw_peak_read(bench->pool, bench->params, (size_t)bench->list.bytes);
+  int threads = gw_pool_threads(bench->pool);
+  double fma = bench_peak_fma(threads) * 1e-9;
+  double read = bench_bandwidth(threads, 2 * bench->list.bytes).read * 1e-9;
   if (fma > bench->fma) bench->fma = fma;
   if (read > bench->read) bench->read = read;
 }
@@ -95,75 +86,84 @@ static void draw(const Bench *bench, GwRng *rng, int64_t count, int32_t *out) {
     out[i] = (int32_t)gw_rng_below(rng, (uint64_t)bench->model.vocab_size);
 }
 
-/* A prompt of T/2 tokens on an empty decoder, then one token after the other, each chosen from the
- * logits as `godwit generate` does by default. `choosing`: the part of it that is spent on that. */
-static GwStatus run_prompt(Bench *bench, GwDecoder *decoder, GwTokenCandidate *candidates,
-                           GwRng *rng, uint64_t *first_ns, Times *tokens, Times *choosing) {
-  const GwTokenChoice choice = {.temperature = 1, .top_p = 1};
-  const float *logits = NULL;
+/* A prompt of T/2 tokens on an empty decoder. */
+static GwStatus time_prompt(const Bench *bench, GwDecoder *decoder, GwRng *rng,
+                            const float **logits, double *out) {
   int64_t length = bench->model.context / 2;
-  int32_t *prompt = calloc((size_t)length, sizeof *prompt), token = 0;
+  int32_t *prompt = calloc((size_t)length, sizeof *prompt);
   if (!prompt) return gw_fail(GW_MEMORY, "no memory for the prompt");
-  draw(bench, rng, length, prompt);
+  for (int64_t i = 0; i < length; i++)
+    prompt[i] = (int32_t)gw_rng_below(rng, (uint64_t)bench->model.vocab_size);
   uint64_t start = gw_clock_ns();
-  GwStatus status = gw_decoder_push(decoder, prompt, length, &logits);
-  *first_ns = gw_clock_ns() - start;
+  GwStatus status = gw_decoder_push(decoder, prompt, length, logits);
+  *out = (double)(gw_clock_ns() - start);
   free(prompt);
-  GW_TRY(status);
-  for (int i = 0; i < TOKENS; i++) {
-    start = gw_clock_ns();
-    GW_TRY(gw_token_choose(&choice, logits, bench->model.vocab_size, rng, candidates, &token));
-    uint64_t chosen = gw_clock_ns();
-    GW_TRY(gw_decoder_push(decoder, &token, 1, &logits));
-    choosing->ns[i] = chosen - start;
-    tokens->ns[i] = gw_clock_ns() - start;
-  }
-  tokens->count = choosing->count = TOKENS;
-  return GW_OK;
+  return status;
 }
 
-static GwStatus run_prompts(Bench *bench, Times *prompts, Times *tokens, Times *choosing) {
-  GwTokenCandidate *candidates = calloc((size_t)bench->model.vocab_size, sizeof *candidates);
-  GwStatus status = candidates ? GW_OK : gw_fail(GW_MEMORY, "no memory for candidates");
-  GwRng rng = gw_rng(1, 0);
-  for (prompts->count = 0; prompts->count < PROMPTS && status == GW_OK; prompts->count++) {
-    GwDecoder *decoder = NULL;
-    status = gw_decoder_create(&bench->model, gw_backend_cpu(gw_isa_best()), bench->pool,
-                               bench->params, bench->model.context / 2, &decoder);
-    if (status == GW_OK)
-      status = run_prompt(bench, decoder, candidates, &rng, &prompts->ns[prompts->count], tokens,
-                          choosing);
-    gw_decoder_destroy(decoder);
+/* One token after the other, each chosen as `godwit generate` does by default. */
+static GwStatus time_tokens(const Bench *bench, GwDecoder *decoder, GwRng *rng, const float *logits,
+                            Times *times) {
+  const GwTokenChoice choice = {.temperature = 1, .top_p = 1};
+  int32_t vocab = bench->model.vocab_size, token = 0;
+  GwTokenCandidate *candidates = calloc((size_t)vocab, sizeof *candidates);
+  if (!candidates) return gw_fail(GW_MEMORY, "no memory for candidates");
+  GwStatus status = GW_OK;
+  for (int i = 0; i < TOKENS && status == GW_OK; i++) {
+    uint64_t start = gw_clock_ns();
+    status = gw_token_choose(&choice, logits, vocab, rng, candidates, &token);
+    times->choosing_ns[i] = (double)(gw_clock_ns() - start);
+    if (status == GW_OK) status = gw_decoder_push(decoder, &token, 1, &logits);
+    times->token_ns[i] = (double)(gw_clock_ns() - start);
   }
   free(candidates);
   return status;
 }
 
+static GwStatus run_prompt(const Bench *bench, int which, GwRng *rng, Times *times) {
+  const float *logits = NULL;
+  GwDecoder *decoder = NULL;
+  GW_TRY(gw_decoder_create(&bench->model, gw_backend_cpu(gw_isa_best()), bench->pool, bench->params,
+                           bench->model.context / 2, &decoder));
+  GwStatus status = time_prompt(bench, decoder, rng, &logits, &times->prompt_ns[which]);
+  if (status == GW_OK && which == PROMPTS - 1)
+    status = time_tokens(bench, decoder, rng, logits, times);
+  gw_decoder_destroy(decoder);
+  return status;
+}
+
+static GwStatus run_prompts(const Bench *bench, Times *times) {
+  GwRng rng = gw_rng(1, 0);
+  for (int i = 0; i < PROMPTS; i++) GW_TRY(run_prompt(bench, i, &rng, times));
+  return GW_OK;
+}
+
 /* ---- the table ---- */
 
-static void report(Bench *bench, Times *prompts, Times *tokens, Times *choosing, json_t *rows) {
-  double token_ns = (double)median(tokens), prompt_ns = (double)median(prompts);
+static void report(const Bench *bench, Times *times, json_t *rows) {
+  double token_ns = bench_median(times->token_ns, TOKENS);
+  double prompt_ns = bench_median(times->prompt_ns, PROMPTS);
   double bytes = bytes_per_token(&bench->list), length = (double)(bench->model.context / 2);
   double rate = bytes / token_ns, gflops = prompt_flops(bench, length) / prompt_ns;
   int threads = gw_pool_threads(bench->pool);
   printf("%d threads: reads %.1f GB/s, fused multiply-adds %.0f GFLOP/s\n", threads, bench->read,
          bench->fma);
-  printf("  a token             %8.2f ms (best %.2f; choosing it %.2f)  %6.1f GB/s  %5.1f %%\n",
-         token_ns * 1e-6, (double)tokens->ns[0] * 1e-6, (double)median(choosing) * 1e-6, rate,
-         100 * rate / bench->read);
+  printf("  a token             %8.2f ms (best %.2f; choosing it %.2f)  %6.1f GB/s     %5.1f %%\n",
+         token_ns * 1e-6, times->token_ns[0] * 1e-6,
+         bench_median(times->choosing_ns, TOKENS) * 1e-6, rate, 100 * rate / bench->read);
   printf("  %4.0f-token prompt   %8.1f ms (best %.1f)  %6.1f GFLOP/s  %5.1f %%\n", length,
-         prompt_ns * 1e-6, (double)prompts->ns[0] * 1e-6, gflops,
+         prompt_ns * 1e-6, times->prompt_ns[0] * 1e-6, gflops,
          bench->fma > 0 ? 100 * gflops / bench->fma : 0);
   json_array_append_new(rows, json_pack("{si sf sf sf sf sf sf sf sf}", "threads", threads,
                                         "read_gbs", bench->read, "fma_gflops", bench->fma,
-                                        "token_ns", token_ns, "token_best_ns",
-                                        (double)tokens->ns[0], "token_gbs", rate, "prompt_tokens",
-                                        length, "prompt_ns", prompt_ns, "prompt_gflops", gflops));
+                                        "token_ns", token_ns, "token_best_ns", times->token_ns[0],
+                                        "token_gbs", rate, "prompt_tokens", length, "prompt_ns",
+                                        prompt_ns, "prompt_gflops", gflops));
 }
 
 static GwStatus run_threads(const GwModelRecipe *model, int threads, json_t *rows) {
   Bench bench = {.model = *model};
-  Times prompts, tokens, choosing;
+  Times times;
   GwStatus status;
   GW_TRY_GOTO(status, gw_pool_create(threads, &bench.pool), done);
   GW_TRY_GOTO(status, gw_model_params(model, &bench.list), done);
@@ -174,9 +174,9 @@ static GwStatus run_threads(const GwModelRecipe *model, int threads, json_t *row
   }
   gw_model_init(model, &bench.list, 1, bench.pool, bench.params);
   measure_peaks(&bench);
-  GW_TRY_GOTO(status, run_prompts(&bench, &prompts, &tokens, &choosing), done);
+  GW_TRY_GOTO(status, run_prompts(&bench, &times), done);
   measure_peaks(&bench);
-  report(&bench, &prompts, &tokens, &choosing, rows);
+  report(&bench, &times, rows);
 done:
   gw_buffer_destroy(bench.params);
   gw_param_list_deinit(&bench.list);

@@ -1,71 +1,21 @@
 /* accumulate, embedding_sum, sign and tally: rounding to fixed point and exact sums. Integer sums
  * are taken in any order, mod 2^64. */
+#include "kernel/cpu/fixed_add.h"
 #include "kernel/cpu/kernel.h"
 
 enum { GRAIN = 4096 /* elements worth a task */ };
 
-typedef struct {
-  double limit;
-  uint64_t signature, bad;
-} Tally;
-
-/* The signature weights of elements number, number + 1, ... */
-static inline gw_vu first_weights(int64_t number) {
-  gw_vu weight;
-  for (int64_t i = 0; i < GW_VD; i++) weight[i] = GW_SIGN_WEIGHT(number + i);
-  return weight;
-}
-
-static const uint64_t weight_step = 2 * GW_SIGN_STEP * GW_VD; /* from one vector to the next */
-
-static inline uint64_t lanes_sum(gw_vu v) {
-  uint64_t sum = 0;
-  for (int i = 0; i < GW_VD; i++) sum += v[i];
-  return sum;
-}
-
-/* Adds n gradients to `sum`, whose first element is `number`. */
-static void add_fixed(const float *g, int64_t n, int64_t number, Tally *tally, int64_t *sum) {
-  gw_vu weight = first_weights(number), signature = {0}, fitting = {0};
-  gw_vd limit = (gw_vd){0} + tally->limit;
-  int64_t i = 0;
-  for (; i + GW_VD <= n; i += GW_VD) {
-    gw_vh narrow;
-    memcpy(&narrow, g + i, sizeof narrow);
-    gw_vd value = __builtin_convertvector(narrow, gw_vd);
-    gw_vu fits = (gw_vu)(value <= limit) & (gw_vu)(value >= -limit); /* all ones: yes */
-    value = (gw_vd)((gw_vu)value & fits);
-    gw_vu fixed = gw_vu_nearest(value * GW_FIXED_SCALE), total;
-    memcpy(&total, sum + i, sizeof total);
-    total += fixed;
-    memcpy(sum + i, &total, sizeof total);
-    signature += weight * fixed;
-    weight += weight_step;
-    fitting -= fits;
-  }
-  tally->signature += lanes_sum(signature);
-  tally->bad += (uint64_t)i - lanes_sum(fitting);
-  for (; i < n; i++) {
-    double value = (double)g[i];
-    bool fits = value <= tally->limit && value >= -tally->limit;
-    int64_t fixed = fits ? gw_nearest(value * GW_FIXED_SCALE) : 0;
-    sum[i] += fixed;
-    tally->signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)fixed;
-    tally->bad += !fits;
-  }
-}
-
 /* Σ weight(number + i) q_i */
 static uint64_t sign_of(const int64_t *q, int64_t n, int64_t number) {
-  gw_vu weight = first_weights(number), signature = {0};
+  gw_vu weight = gw__first_weights(number), signature = {0};
   int64_t i = 0;
   for (; i + GW_VD <= n; i += GW_VD) {
     gw_vu next;
     memcpy(&next, q + i, sizeof next);
     signature += weight * next;
-    weight += weight_step;
+    weight += GW_WEIGHT_STEP;
   }
-  uint64_t sum = lanes_sum(signature);
+  uint64_t sum = gw__lanes_sum(signature);
   for (; i < n; i++) sum += GW_SIGN_WEIGHT(number + i) * (uint64_t)q[i];
   return sum;
 }
@@ -74,9 +24,9 @@ static void accumulate_range(const GwCall *call, void *context, int64_t first, i
                              int thread) {
   (void)context;
   (void)thread;
-  Tally tally = {.limit = call->shapes.attr[1]};
-  add_fixed((const float *)call->in[0] + first, last - first, (int64_t)call->shapes.attr[0] + first,
-            &tally, (int64_t *)call->in[1] + first);
+  GwFixedTally tally = {.limit = call->shapes.attr[1]};
+  gw_fixed_add((const float *)call->in[0] + first, last - first,
+               (int64_t)call->shapes.attr[0] + first, &tally, (int64_t *)call->in[1] + first);
   gw_atomic_add_u64(call->in[2], tally.signature);
   gw_atomic_add_u64(call->in[3], tally.bad);
 }
@@ -94,10 +44,10 @@ static void embedding_sum_columns(const GwCall *call, void *context, int64_t fir
   const int32_t *ids = call->in[1];
   int64_t *sum = call->in[2], number = (int64_t)call->shapes.attr[0];
   int64_t rows = gw_rows(&call->shapes.in[0]), width = gw_columns(&call->shapes.in[0]);
-  Tally tally = {.limit = call->shapes.attr[1] / (double)rows};
+  GwFixedTally tally = {.limit = call->shapes.attr[1] / (double)rows};
   for (int64_t n = 0; n < rows; n++) {
     int64_t at = ids[n] * width + first;
-    add_fixed(dy + n * width + first, last - first, number + at, &tally, sum + at);
+    gw_fixed_add(dy + n * width + first, last - first, number + at, &tally, sum + at);
   }
   gw_atomic_add_u64(call->in[3], tally.signature);
   gw_atomic_add_u64(call->in[4], tally.bad);
