@@ -81,11 +81,6 @@ static void measure_peaks(Bench *bench) {
   if (read > bench->read) bench->read = read;
 }
 
-static void draw(const Bench *bench, GwRng *rng, int64_t count, int32_t *out) {
-  for (int64_t i = 0; i < count; i++)
-    out[i] = (int32_t)gw_rng_below(rng, (uint64_t)bench->model.vocab_size);
-}
-
 /* A prompt of T/2 tokens on an empty decoder. */
 static GwStatus time_prompt(const Bench *bench, GwDecoder *decoder, GwRng *rng,
                             const float **logits, double *out) {
@@ -106,7 +101,7 @@ static GwStatus time_tokens(const Bench *bench, GwDecoder *decoder, GwRng *rng, 
                             Times *times) {
   const GwTokenChoice choice = {.temperature = 1, .top_p = 1};
   int32_t vocab = bench->model.vocab_size, token = 0;
-  GwTokenCandidate *candidates = calloc((size_t)vocab, sizeof *candidates);
+  GwTokenCandidate *candidates = calloc(2 * (size_t)vocab, sizeof *candidates);
   if (!candidates) return gw_fail(GW_MEMORY, "no memory for candidates");
   GwStatus status = GW_OK;
   for (int i = 0; i < TOKENS && status == GW_OK; i++) {

@@ -43,7 +43,7 @@ static GwStatus build(const GwRecipe *recipe, const char *name, GwProgram *out) 
     GW_TRY(gw_model_loss_program(&recipe->model, recipe->train.lane_batch, &pass));
     *out = pass.program;
   } else if (strcmp(name, "decode") == 0) {
-    GW_TRY(gw_model_decode_program(&recipe->model, 1, &decode));
+    GW_TRY(gw_model_decode_program(&recipe->model, 1, 1, &decode));
     *out = decode.program;
   } else {
     return gw_fail(GW_USAGE, "program '%s' is not known: use lane, loss or decode", name);
