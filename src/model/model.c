@@ -60,6 +60,23 @@ GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double
   return finish(&out->program);
 }
 
+GwStatus gw_lane_program_fit(GwLaneProgram *lane, int64_t limit, GwRecomputation *out) {
+  GwProgram *p = &lane->program;
+  GwStatus status = gw_recompute(p, limit, out);
+  if (status == GW_OK) status = gw_program_verify(p);
+  if (status != GW_OK) {
+    gw_program_deinit(p);
+    return status;
+  }
+  lane->tokens = gw_value_find(p, GW_CLASS_INPUT, "tokens");
+  lane->positions = gw_value_find(p, GW_CLASS_INPUT, "positions");
+  lane->targets = gw_value_find(p, GW_CLASS_INPUT, "targets");
+  lane->tally = gw_value_find(p, GW_CLASS_ACCUM, "tally");
+  lane->signature = gw_value_find(p, GW_CLASS_ACCUM, "signature");
+  lane->guard = gw_value_find(p, GW_CLASS_ACCUM, "guard");
+  return GW_OK;
+}
+
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out) {
   *out = (GwLaneProgram){0};
   gw_program_init(&out->program, "loss");

@@ -7,7 +7,7 @@
 #define GW_MODEL_H
 
 #include "godwit/recipe.h"
-#include "program/op.h"
+#include "pass/recompute.h"
 
 /* How a parameter starts. */
 typedef enum {
@@ -51,6 +51,10 @@ typedef struct {
 /* `limit`: see GwAutodiffOptions. */
 GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double limit,
                                GwLaneProgram *out);
+
+/* Brings the activations down to `limit` bytes by recomputation, as far as that goes; see
+ * pass/recompute.h. On failure the program is gone. */
+GwStatus gw_lane_program_fit(GwLaneProgram *lane, int64_t limit, GwRecomputation *out);
 
 /* The forward pass and its losses only; no dropout, no z-loss; the same fields without sums. */
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out);
