@@ -37,7 +37,7 @@ format-check: ## fail where `make format` would change something
 tidy: ## check folder order, lengths, bans and documents (STYLE.md)
 	@python3 tools/tidy.py
 
-bench: bench-gemm bench-ops bench-generate bench-train ## every benchmark (bench/README.md), half an hour
+bench: bench-gemm bench-ops bench-generate bench-train ## all of them, half an hour (bench/README.md)
 
 bench-build:
 	@tools/install-packages.sh build
@@ -52,7 +52,7 @@ bench-train: bench-build ## training steps against PyTorch's, about 20 minutes
 bench-generate: bench-build ## time per token and to the first token, against memory and FMA peak
 	@build/bench/bench_generate build/results/generate.json
 
-bench-gemm: bench-build ## matrix products by shape, against FMA peak
+bench-gemm: bench-build ## matrix products by shape, as a share of peak
 	@build/bench/bench_gemm
 
 bench-ops: bench-build ## every op at the shapes of three models, as a share of what binds it

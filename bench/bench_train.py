@@ -2,7 +2,7 @@
 """`make bench-train`: godwit's training step against its peers', pair by pair.
 
 usage: bench_train.py --programs FOLDER [--models A,B] [--dtypes f32,bf16] [--peers A,B|all|none]
-                      [--pairs N] [--threads N] [--quick] [--record]
+                      [--pairs N] [--threads N] [--quick] [--record] [--out FILE]
 
 For each model and number format godwit and one peer at a time are kept running and take turns:
 one step here, one step there. The ratio is the median over the pairs, so that whatever else the
@@ -10,7 +10,7 @@ machine does meets both alike. FLOPs are 6 N + 12 L T C per token, N without the
 embeddings: every product of the step, attention counted in full as if nothing were masked. The
 peak is that of fused multiply-adds on as many threads, measured in the same run; for bf16 the
 larger of that and of the bf16 dot product. Memory is the highest resident size during the pairs.
-Results are also written to build/results/train.json, with --record to bench/results/ as well.
+Results are also written to build/results/train.json or FILE, with --record to bench/results/ too.
 """
 
 import argparse
@@ -259,11 +259,11 @@ def save(run, cases):
     result = {"date": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "commit": commit,
               "processor": first_field("/proc/cpuinfo", "model name"), "threads": run.threads,
               "pairs": run.pairs, "cases": cases}
-    paths = [os.path.join(ROOT, "build", "results", "train.json")]
+    paths = [run.out]
     if run.record:
         paths.append(os.path.join(ROOT, "bench", "results", f"train-{now:%Y%m%d-%H%M%S}.json"))
     for path in paths:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         with open(path, "w") as file:
             json.dump(result, file, indent=1)
             file.write("\n")
@@ -288,6 +288,7 @@ def parse_arguments():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="a very small model in place of these")
     parser.add_argument("--record", action="store_true", help="keep the results in bench/results")
+    parser.add_argument("--out", default=os.path.join(ROOT, "build", "results", "train.json"))
     run = parser.parse_args()
     run.shapes = QUICK if run.quick else MODELS
     run.models = name_list(list(run.shapes), run.models or ",".join(run.shapes))

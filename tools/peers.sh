@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what godwit is compared with, once: PyTorch from pip in a virtual environment of its own,
 # outside the checkout, in pinned versions. Several GB on disk, as pip's build carries CUDA along.
-# Prints the environment's path. Where it cannot be had it says so and fails, and benchmarks then run
-# without peers; `make bench-train PEERS=no` does not even try.
+# Prints the environment's path. Where it cannot be had it says so and fails; benchmarks then run
+# without peers. `make bench-train PEERS=no` does not even try.
 set -euo pipefail
 
 requirements=(torch==2.15.0 numpy==2.4.6 setuptools==84.2.1)

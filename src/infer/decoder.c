@@ -104,8 +104,8 @@ static GwStatus append(GwDecoder *decoder, const int32_t *tokens, int64_t count)
   return GW_OK;
 }
 
-/* Reads tokens [first, first + reader->rows) of the window into the caches; *last gets the logits of
- * the last of them. */
+/* Reads tokens [first, first + reader->rows) of the window into the caches; *last gets the logits
+ * of the last of them. */
 static GwStatus read_rows(GwDecoder *decoder, Reader *reader, int64_t first, const float **last) {
   const GwDecodeProgram *decode = &reader->decode;
   int32_t *positions = gw_runner_value(reader->runner, decode->positions);

@@ -1,7 +1,7 @@
-/* Weights are e^((z - max)/temperature), so the largest is 1. Where top-k or top-p chooses among the
- * tokens they are sorted first and summed from the largest to the smallest: which tokens are left
- * then depends on the logits alone. All of this is done for every token over a large vocabulary, so
- * the sort goes by digits of the logits' bits, and e^x has no division. */
+/* Weights are e^((z - max)/temperature), so the largest is 1. Where top-k or top-p chooses among
+ * the tokens they are sorted first and summed from the largest to the smallest: which tokens are
+ * left then depends on the logits alone. All of this is done for every token over a large
+ * vocabulary, so the sort goes by digits of the logits' bits, and e^x has no division. */
 #include "infer/token_choice.h"
 
 #include <float.h>
