@@ -37,7 +37,7 @@ format-check: ## fail where `make format` would change something
 tidy: ## check folder order, lengths, bans and documents (STYLE.md)
 	@python3 tools/tidy.py
 
-bench: bench-gemm bench-ops bench-generate bench-train ## all of them, half an hour (bench/README.md)
+bench: bench-gemm bench-ops bench-generate bench-train ## all benchmarks, half an hour
 
 bench-build:
 	@tools/install-packages.sh build
