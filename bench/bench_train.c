@@ -27,35 +27,61 @@ typedef struct {
   GwRecipe recipe;
   GwPool *pool;
   GwTrainer *trainer;
-  int64_t step;
+  int64_t step, lane_tokens;
+  int32_t *tokens, *targets; /* of all lanes */
+  uint64_t *signatures;
 } Bench;
 
-static void fill(const GwRecipe *recipe, GwLaneInputs in, GwRng *rng) {
-  int64_t context = recipe->model.context, count = recipe->train.lane_batch * context;
-  for (int64_t i = 0; i < count; i++) {
-    in.tokens[i] = (int32_t)gw_rng_below(rng, (uint64_t)recipe->model.vocab_size);
-    in.targets[i] = (int32_t)gw_rng_below(rng, (uint64_t)recipe->model.vocab_size);
-    in.positions[i] = (int32_t)(i % context);
+static GwStatus bench_init(Bench *bench) {
+  const GwTrainRecipe *train = &bench->recipe.train;
+  bench->lane_tokens = (int64_t)train->lane_batch * bench->recipe.model.context;
+  size_t lanes = (size_t)train->lanes, count = lanes * (size_t)bench->lane_tokens;
+  bench->tokens = calloc(count, sizeof *bench->tokens);
+  bench->targets = calloc(count, sizeof *bench->targets);
+  bench->signatures = calloc(lanes, sizeof *bench->signatures);
+  if (!bench->tokens || !bench->targets || !bench->signatures)
+    return gw_fail(GW_MEMORY, "no memory for a batch");
+  return gw_trainer_create(&bench->recipe, gw_backend_cpu(gw_isa_best()), bench->pool,
+                           &bench->trainer);
+}
+
+static void bench_deinit(Bench *bench) {
+  gw_trainer_destroy(bench->trainer);
+  free(bench->signatures);
+  free(bench->targets);
+  free(bench->tokens);
+  gw_pool_destroy(bench->pool);
+}
+
+static void draw(const Bench *bench) {
+  GwRng rng = gw_rng(1, (uint64_t)bench->step);
+  uint64_t vocab = (uint64_t)bench->recipe.model.vocab_size;
+  for (int64_t i = 0; i < bench->recipe.train.lanes * bench->lane_tokens; i++) {
+    bench->tokens[i] = (int32_t)gw_rng_below(&rng, vocab);
+    bench->targets[i] = (int32_t)gw_rng_below(&rng, vocab);
   }
 }
 
+static GwStatus take_batch(void *context, int64_t step, int32_t lane, GwLaneInputs in) {
+  (void)step;
+  const Bench *bench = context;
+  int64_t count = bench->lane_tokens, first = lane * count;
+  memcpy(in.tokens, bench->tokens + first, (size_t)count * sizeof *in.tokens);
+  memcpy(in.targets, bench->targets + first, (size_t)count * sizeof *in.targets);
+  for (int64_t i = 0; i < count; i++) in.positions[i] = (int32_t)(i % bench->recipe.model.context);
+  return GW_OK;
+}
+
 static GwStatus run_step(Bench *bench) {
-  GwRng rng = gw_rng(1, (uint64_t)bench->step);
   GwStepReport report = {0};
-  uint64_t signature, spent = 0;
-  for (int32_t lane = 0; lane < bench->recipe.train.lanes; lane++) {
-    fill(&bench->recipe, gw_trainer_inputs(bench->trainer), &rng);
-    uint64_t start = gw_clock_ns();
-    if (lane == 0) gw_trainer_begin(bench->trainer);
-    GW_TRY(gw_trainer_lane(bench->trainer, bench->step, lane, &signature));
-    spent += gw_clock_ns() - start;
-  }
+  draw(bench);
   uint64_t start = gw_clock_ns();
+  gw_trainer_begin(bench->trainer);
+  GW_TRY(gw_trainer_lanes(bench->trainer, bench->step, take_batch, bench, bench->signatures));
   GW_TRY(gw_trainer_end(bench->trainer, bench->step, &report));
   bench->step++;
   (void)gw_trainer_hash(bench->trainer, bench->step);
-  spent += gw_clock_ns() - start;
-  printf("{\"ns\": %" PRIu64 ", \"loss\": %.6f}\n", spent, report.loss);
+  printf("{\"ns\": %" PRIu64 ", \"loss\": %.6f}\n", gw_clock_ns() - start, report.loss);
   return GW_OK;
 }
 
@@ -87,11 +113,9 @@ static GwStatus run(int threads, const char *const *overrides, int count) {
   GW_TRY(gw_recipe_parse("bench", "{}", 2, overrides, count, &bench.recipe));
   if (bench.recipe.model.vocab_size == 0) return gw_fail(GW_USAGE, "give model.vocab_size=N");
   GW_TRY(gw_pool_create(threads, &bench.pool));
-  GwStatus status =
-      gw_trainer_create(&bench.recipe, gw_backend_cpu(gw_isa_best()), bench.pool, &bench.trainer);
+  GwStatus status = bench_init(&bench);
   if (status == GW_OK) status = answer(&bench);
-  gw_trainer_destroy(bench.trainer);
-  gw_pool_destroy(bench.pool);
+  bench_deinit(&bench);
   return status;
 }
 

@@ -2,7 +2,7 @@
 """`make bench-train`: godwit's training step against its peers', pair by pair.
 
 usage: bench_train.py --programs FOLDER [--models A,B] [--dtypes f32,bf16] [--peers A,B|all|none]
-                      [--pairs N] [--threads N] [--quick] [--record] [--out FILE]
+                      [--pairs N] [--threads N] [--lanes N] [--quick] [--record] [--out FILE]
 
 For each model and number format godwit and one peer at a time are kept running and take turns:
 one step here, one step there. The ratio is the median over the pairs, so that whatever else the
@@ -114,7 +114,7 @@ def start_godwit(run, shape, dtype, threads):
     sizes = {"family": "gpt2", "layers": shape.layers, "width": shape.width, "heads": shape.heads,
              "context": shape.context, "vocab_size": shape.vocab}
     keys = [f"model.{key}={sizes[key]}" for key in sizes]
-    keys += ["train.lanes=1", f"train.lane_batch={shape.batch}", *DTYPES[dtype]]
+    keys += [f"train.lanes={run.lanes}", f"train.lane_batch={shape.batch}", *DTYPES[dtype]]
     return Program([os.path.join(run.programs, "bench_train"), str(threads), *keys], {})
 
 
@@ -122,7 +122,7 @@ def start_torch(run, shape, dtype, peer):
     if not os.path.exists(PEER_PYTHON):
         raise Missing("PyTorch is not installed; tools/peers.sh installs it")
     command = [PEER_PYTHON, os.path.join(ROOT, "bench", "peers", "torch_gpt.py"), *peer.options,
-               "--threads", str(run.threads), "--dtype", dtype]
+               "--threads", str(run.threads), "--lanes", str(run.lanes), "--dtype", dtype]
     for size in ("layers", "width", "heads", "context", "vocab", "batch"):
         command += [f"--{size}", str(getattr(shape, size))]
     environment = {"OMP_NUM_THREADS": str(run.threads), "CUDA_VISIBLE_DEVICES": "",
@@ -188,12 +188,13 @@ def flops_per_token(shape, parameters):
 class Table:
     """Prints rows of one model and number format as they come."""
 
-    def __init__(self, shape, dtype, comparisons):
-        self.tokens = shape.batch * shape.context
+    def __init__(self, lanes, shape, dtype, comparisons):
+        self.tokens = lanes * shape.batch * shape.context
         self.flops = self.tokens * flops_per_token(shape, comparisons[0]["parameters"])
         self.peaks = {key: max(c["peaks"][key] for c in comparisons) for key in ("fma", "bf16")}
         self.peak = self.peaks["fma"] if dtype == "f32" else max(self.peaks.values())
-        print(f"\n{shape.title}, {shape.batch} x {shape.context}, {dtype}: "
+        of_lanes = f"{lanes} lanes of " if lanes > 1 else ""
+        print(f"\n{shape.title}, {of_lanes}{shape.batch} x {shape.context}, {dtype}: "
               f"{self.flops / 1e9:,.0f} GFLOP per step, peak {self.peak:.0f} GFLOP/s")
         print(f"  {'':26}{'ms':>10}{'tokens/s':>11}{'of peak':>9}{'against':>9}{'MiB':>8}")
 
@@ -206,7 +207,7 @@ class Table:
 
 
 def show(run, shape, dtype, comparisons):
-    table = Table(shape, dtype, comparisons)
+    table = Table(run.lanes, shape, dtype, comparisons)
     table.row("godwit", [ns for c in comparisons for ns in c["ours_ns"]],
               max(c["ours_memory"] for c in comparisons))
     for c in comparisons:
@@ -258,7 +259,7 @@ def save(run, cases):
     commit = git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
     result = {"date": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "commit": commit,
               "processor": first_field("/proc/cpuinfo", "model name"), "threads": run.threads,
-              "pairs": run.pairs, "cases": cases}
+              "lanes": run.lanes, "pairs": run.pairs, "cases": cases}
     paths = [run.out]
     if run.record:
         paths.append(os.path.join(ROOT, "bench", "results", f"train-{now:%Y%m%d-%H%M%S}.json"))
@@ -286,6 +287,7 @@ def parse_arguments():
     parser.add_argument("--peers", default="all", help=f"of {','.join(PEERS)}; or all, or none")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--lanes", type=int, default=1, help="batches per step")
     parser.add_argument("--quick", action="store_true", help="a very small model in place of these")
     parser.add_argument("--record", action="store_true", help="keep the results in bench/results")
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "results", "train.json"))

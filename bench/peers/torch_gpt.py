@@ -2,7 +2,7 @@
 """GPT-2 trained by PyTorch, the peer of bench_train: the same model, batch and kind of step.
 
 usage: torch_gpt.py --layers L --width C --heads H --context T --vocab V --batch B
-                    [--dtype f32|bf16] [--compile] [--threads N]
+                    [--lanes N] [--dtype f32|bf16] [--compile] [--threads N]
 
 Answers each line of standard input with one line of JSON, as bench/bench_train.c does:
   (start)  {"parameters": N, "torch": version}
@@ -10,7 +10,8 @@ Answers each line of standard input with one line of JSON, as bench/bench_train.
 until quit or the end of the input. Written as PyTorch likes it best: one product for q, k and v,
 its own causal attention, cross-entropy and AdamW in their fused forms, gradients freed between
 steps; bf16 is its autocast. Nothing of the step is left out on either side: forward, backward,
-clipping by the global norm, AdamW with decayed matrices.
+clipping by the global norm, AdamW with decayed matrices. A step of several lanes adds up the
+gradients of as many batches.
 """
 
 import argparse
@@ -80,23 +81,27 @@ class Bench:
         self.optimizer = make_optimizer(self.model)
         self.loss_of = torch.compile(self.model) if shape.compile else self.model
 
-    def step(self):
-        tokens, targets = draw(self.shape), draw(self.shape)
-        start = time.perf_counter_ns()
+    def lane(self, tokens, targets):
         with torch.autocast("cpu", torch.bfloat16, enabled=self.shape.dtype == "bf16"):
-            loss = self.loss_of(tokens, targets)
+            loss = self.loss_of(tokens, targets) / self.shape.lanes
         loss.backward()
+        return loss.item()
+
+    def step(self):
+        batches = [(draw(self.shape), draw(self.shape)) for _ in range(self.shape.lanes)]
+        start = time.perf_counter_ns()
+        loss = sum(self.lane(tokens, targets) for tokens, targets in batches)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        value = loss.item()
-        return {"ns": time.perf_counter_ns() - start, "loss": value}
+        return {"ns": time.perf_counter_ns() - start, "loss": loss}
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser()
     for name in ("layers", "width", "heads", "context", "vocab", "batch"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--dtype", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
