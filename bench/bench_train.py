@@ -3,6 +3,7 @@
 
 usage: bench_train.py --programs FOLDER [--models A,B] [--dtypes f32,bf16] [--peers A,B|all|none]
                       [--pairs N] [--threads N] [--lanes N] [--quick] [--record] [--out FILE]
+                      [--instructions]
 
 For each model and number format godwit and one peer at a time are kept running and take turns:
 one step here, one step there. The ratio is the median over the pairs, so that whatever else the
@@ -18,6 +19,7 @@ import collections
 import datetime
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -55,6 +57,7 @@ PEERS = {
     "one-thread": Peer("godwit, 1 thread", None, {}, True),
 }
 LONG = "gpt2-1024"  # leaves out the peers marked slow unless they are named
+LANE_TRIALS = 6  # steps in which godwit tries both ways of using threads, if there are lanes
 PAUSE = 0.05  # seconds after a step until spinning threads have gone to sleep
 
 
@@ -110,12 +113,16 @@ class Program:
         self.log.close()
 
 
-def start_godwit(run, shape, dtype, threads):
+def godwit_command(run, shape, dtype, threads):
     sizes = {"family": "gpt2", "layers": shape.layers, "width": shape.width, "heads": shape.heads,
              "context": shape.context, "vocab_size": shape.vocab}
     keys = [f"model.{key}={sizes[key]}" for key in sizes]
     keys += [f"train.lanes={run.lanes}", f"train.lane_batch={shape.batch}", *DTYPES[dtype]]
-    return Program([os.path.join(run.programs, "bench_train"), str(threads), *keys], {})
+    return [os.path.join(run.programs, "bench_train"), str(threads), *keys]
+
+
+def start_godwit(run, shape, dtype, threads):
+    return Program(godwit_command(run, shape, dtype, threads), {})
 
 
 def start_torch(run, shape, dtype, peer):
@@ -139,7 +146,8 @@ def start_peer(run, shape, dtype, peer):
 def take_turns(run, programs):
     """Fills each program's ns, round by round, and its memory."""
     for program in programs:
-        program.step()
+        for _ in range(1 if run.lanes == 1 else 1 + LANE_TRIALS):
+            program.step()
         program.forget_memory_peak()
     for _ in range(run.pairs):
         for program in programs:
@@ -178,6 +186,19 @@ def compare(run, shape, dtype, peer):
             take_turns(run, [ours, theirs])
             result = result_of(ours, [*peaks, ours.ask("peak")])
             return result | peer_result(run, peer, ours, theirs)
+
+
+def count_instructions(run, shape, dtype):
+    """Of one step on one thread, by callgrind: a figure that no neighbour can disturb. None where it
+    cannot be had. Valgrind knows no AVX-512, so it is AVX2 that is counted."""
+    command = ["valgrind", "--tool=callgrind", "--toggle-collect=run_step",
+               "--callgrind-out-file=/dev/null", *godwit_command(run, shape, dtype, 1)]
+    try:
+        done = subprocess.run(command, input="step\n", capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    match = re.search(r"Collected : (\d+)", done.stderr)
+    return int(match[1]) if match else None
 
 
 def flops_per_token(shape, parameters):
@@ -225,7 +246,7 @@ def peers_of(run, model):
 
 def run_case(run, model, dtype):
     """Every peer of one model and number format; what could not run is said and left out."""
-    shape, comparisons, skipped = run.shapes[model], [], []
+    shape, comparisons, skipped, count = run.shapes[model], [], [], None
     try:
         for peer in peers_of(run, model):
             print(f"{model} {dtype}: {peer.title} ...", file=sys.stderr)
@@ -236,12 +257,15 @@ def run_case(run, model, dtype):
         if not comparisons:
             comparisons.append(run_alone(run, shape, dtype))
         show(run, shape, dtype, comparisons)
+        if run.instructions:
+            count = count_instructions(run, shape, dtype)
+            print(f"  {'instructions per step':26}{f'{count:,}' if count else 'no valgrind':>21}")
     except Missing as missing:
         skipped = [f"{model} {dtype}: {missing}"]
     for line in skipped:
         print(f"  skipped: {line}", flush=True)
     return {"model": model, **shape._asdict(), "dtype": dtype, "comparisons": comparisons,
-            "skipped": skipped}
+            "instructions": count, "skipped": skipped}
 
 
 def first_field(path, key):
@@ -290,6 +314,7 @@ def parse_arguments():
     parser.add_argument("--lanes", type=int, default=1, help="batches per step")
     parser.add_argument("--quick", action="store_true", help="a very small model in place of these")
     parser.add_argument("--record", action="store_true", help="keep the results in bench/results")
+    parser.add_argument("--instructions", action="store_true", help="count them too (slow)")
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "results", "train.json"))
     run = parser.parse_args()
     run.shapes = QUICK if run.quick else MODELS
