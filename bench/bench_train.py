@@ -189,8 +189,8 @@ def compare(run, shape, dtype, peer):
 
 
 def count_instructions(run, shape, dtype):
-    """Of one step on one thread, by callgrind: a figure that no neighbour can disturb. None where it
-    cannot be had. Valgrind knows no AVX-512, so it is AVX2 that is counted."""
+    """Of one step on one thread, by callgrind: a figure that no neighbour can disturb. None where
+    it cannot be had. Valgrind knows no AVX-512, so it is AVX2 that is counted."""
     command = ["valgrind", "--tool=callgrind", "--toggle-collect=run_step",
                "--callgrind-out-file=/dev/null", *godwit_command(run, shape, dtype, 1)]
     try:
