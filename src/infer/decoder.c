@@ -13,7 +13,7 @@
 
 /* SHRINK: one program's length over the next one's. STREAM_ROWS: reading all weights from memory
  * takes about as long as computing this many rows. */
-enum { READERS_MAX = 6, SHRINK = 8, STREAM_ROWS = 16 };
+enum { READERS_MAX = 6, SHRINK = 8, STREAM_ROWS = 32 };
 
 typedef struct {
   GwDecodeProgram decode;

@@ -15,7 +15,7 @@
 #include "op/constants.h"
 
 /* PASS_ROWS: a pass takes as long as this many tokens more than it has. */
-enum { BATCH_TOKENS = 4096, PASS_ROWS = 16 };
+enum { BATCH_TOKENS = 4096, PASS_ROWS = 32 };
 
 typedef struct {
   GwLaneProgram loss;
