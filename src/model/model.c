@@ -93,18 +93,24 @@ GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLane
                 (GwValueId *[]){&out->tokens, &out->targets, &out->positions, &out->tally, NULL});
 }
 
-GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDecodeProgram *out) {
+GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, int64_t wanted,
+                                 GwDecodeProgram *out) {
   *out = (GwDecodeProgram){0};
   GwProgram *p = &out->program;
   gw_program_init(p, "decode");
   GwModelBuilder b = builder(p, model, rows);
   b.base = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, 1), "base");
   GwHidden hidden = forward(&b);
+  if (wanted < rows) {
+    out->wanted = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, wanted), "wanted");
+    hidden.x = gw_embedding(p, hidden.x, out->wanted); /* picks rows of any matrix */
+  }
   out->logits = gw__linear(&b, hidden.x, hidden.head, 0);
   out->tokens = b.tokens;
   out->positions = b.positions;
   out->base = b.base;
-  return finish(p, (GwValueId *[]){&out->tokens, &out->positions, &out->base, &out->logits, NULL});
+  return finish(p, (GwValueId *[]){&out->tokens, &out->positions, &out->base, &out->logits,
+                                   out->wanted ? &out->wanted : NULL, NULL});
 }
 
 /* ---- parameters ---- */

@@ -61,13 +61,16 @@ GwStatus gw_lane_program_fit(GwLaneProgram *lane, int64_t limit, GwRecomputation
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out);
 
 /* `rows` tokens of one sequence, whose earlier keys and values stand in caches of T rows (class
- * state): logits for each row. Row for row the bits of the uncached pass. */
+ * state): logits of as many of them as `wanted`. Row for row the bits of the uncached pass. */
 typedef struct {
   GwProgram program;
   GwValueId tokens, positions; /* i32 [rows] */
   GwValueId base;              /* i32 [1]: cache row of the first token */
-  GwValueId logits;            /* f32 [rows, V] */
+  GwValueId wanted;            /* i32 [wanted]: which rows; 0 when all of them are wanted */
+  GwValueId logits;            /* f32 [wanted, V] */
 } GwDecodeProgram;
-GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDecodeProgram *out);
+/* 1 <= wanted <= rows. */
+GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, int64_t wanted,
+                                 GwDecodeProgram *out);
 
 #endif
