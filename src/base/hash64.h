@@ -13,6 +13,8 @@ enum { GW_HASH_BLOCK = 65536 };
 
 uint64_t gw_hash_bytes(const void *data, size_t size, uint64_t seed);
 uint64_t gw_hash_string(const char *text);
+/* The seed of one block. */
+uint64_t gw_hash_block_seed(uint64_t seed, uint64_t block);
 /* Blocks [first, first+ceil(size/64Ki)) of a larger buffer; `first` is the index of data's block.
  */
 uint64_t gw_hash_blocks(const void *data, size_t size, uint64_t first_block, uint64_t seed);

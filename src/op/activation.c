@@ -2,8 +2,8 @@
  *   gelu    y = x/2 (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x³)    (Hendrycks and Gimpel 2016)
  *   swiglu  y = silu(gate) up, silu(g) = g sigmoid(g)                  (Shazeer 2020)
  *   relu2   y = max(x, 0)²                                             (So et al. 2021)
- * tanh(u) = 1 - 2/(1 + e^(2u)). Units are rows. */
-#include "op/shape.h"
+ * Units are rows. */
+#include "op/epilogue.h"
 
 static GwStatus same_shapes(GwShapes *s, const char *op, int count) {
   GW_REQUIRE(s->in[0].rank == 2, op, "arguments must be [N,F]");
@@ -22,11 +22,6 @@ static void examples(GwExample *e, int count) {
 
 /* ---- gelu ---- */
 
-static gw_real gelu_tanh(gw_real x) {
-  gw_real u = GW_GELU_SCALE * gw_fma(GW_GELU_CUBE * x, x * x, x);
-  return 1 - 2 / (1 + gw_exp(u + u));
-}
-
 static GwStatus gelu_shape(GwShapes *s) { return same_shapes(s, "gelu", 1); }
 
 static void gelu_gradient(GwGradient *g, const GwOp *op) {
@@ -41,10 +36,7 @@ static void gelu_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *x = call->in[0];
   gw_real *y = call->out[0];
   int64_t width = gw_columns(&call->shapes.in[0]);
-  for (int64_t i = first * width; i < last * width; i++) {
-    y[i] = x[i] * (gw_real)0.5 * (1 + gelu_tanh(x[i]));
-    GW_WORK(13);
-  }
+  for (int64_t i = first * width; i < last * width; i++) y[i] = gw_activate(GW_EPILOGUE_GELU, x[i]);
 }
 
 static void gelu_example(GwExample *e) { examples(e, 1); }
@@ -67,18 +59,12 @@ static GwStatus gelu_grad_shape(GwShapes *s) { return same_shapes(s, "gelu_grad"
 
 static int64_t gelu_grad_flops(const GwShapes *s) { return 23 * gw_type_count(&s->in[0]); }
 
-/* dx = dy (h + x/2 (1 - t²) u'), h = (1 + t)/2, u' = sqrt(2/pi)(1 + 3·0.044715 x²) */
 static void gelu_grad_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *dy = call->in[0], *x = call->in[1];
   gw_real *dx = call->out[0];
   int64_t width = gw_columns(&call->shapes.in[0]);
-  for (int64_t i = first * width; i < last * width; i++) {
-    gw_real t = gelu_tanh(x[i]);
-    gw_real slope = GW_GELU_SCALE * gw_fma(3 * GW_GELU_CUBE, x[i] * x[i], 1);
-    gw_real half = (gw_real)0.5 * (1 + t);
-    dx[i] = dy[i] * gw_fma(x[i] * (gw_real)0.5, gw_fma(-t, t, 1) * slope, half);
-    GW_WORK(23);
-  }
+  for (int64_t i = first * width; i < last * width; i++)
+    dx[i] = gw_activate_grad(GW_EPILOGUE_GELU, dy[i], x[i]);
 }
 
 static void gelu_grad_example(GwExample *e) { examples(e, 2); }
@@ -187,11 +173,8 @@ static void relu2_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *x = call->in[0];
   gw_real *y = call->out[0];
   int64_t width = gw_columns(&call->shapes.in[0]);
-  for (int64_t i = first * width; i < last * width; i++) {
-    gw_real positive = gw_max(x[i], 0);
-    y[i] = positive * positive;
-    GW_WORK(2);
-  }
+  for (int64_t i = first * width; i < last * width; i++)
+    y[i] = gw_activate(GW_EPILOGUE_RELU2, x[i]);
 }
 
 static void relu2_example(GwExample *e) { examples(e, 1); }
@@ -218,11 +201,8 @@ static void relu2_grad_reference(const GwCall *call, int64_t first, int64_t last
   const gw_real *dy = call->in[0], *x = call->in[1];
   gw_real *dx = call->out[0];
   int64_t width = gw_columns(&call->shapes.in[0]);
-  for (int64_t i = first * width; i < last * width; i++) {
-    gw_real positive = gw_max(x[i], 0);
-    dx[i] = dy[i] * (positive + positive);
-    GW_WORK(3);
-  }
+  for (int64_t i = first * width; i < last * width; i++)
+    dx[i] = gw_activate_grad(GW_EPILOGUE_RELU2, dy[i], x[i]);
 }
 
 static void relu2_grad_example(GwExample *e) { examples(e, 2); }

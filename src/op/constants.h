@@ -46,7 +46,7 @@ typedef enum { GW_OPERANDS_F32, GW_OPERANDS_BF16 } GwOperands;
 #define GW_SIGN_STEP UINT64_C(0x9e3779b97f4a7c15)
 #define GW_SIGN_WEIGHT(i) (2 * GW_SIGN_STEP * (uint64_t)(i) + 1)
 
-/* square_sum adds up blocks of this many elements */
+/* sign_squares adds up blocks of this many elements */
 #define GW_SQUARE_BLOCK 4096
 
 #endif

@@ -1,7 +1,7 @@
 /* embedding      y[n,:] = table[ids[n],:]
  * embedding_sum  its gradient: sum[ids[n],:] += fixed(dy[n,:]), straight into the fixed-point sum,
  *                so that no dense [V,C] gradient exists and the order of ids cannot matter. */
-#include "op/shape.h"
+#include "op/fixed_point.h"
 
 static GwStatus embedding_shape(GwShapes *s) {
   GW_REQUIRE(s->in[0].rank == 2, "embedding", "table must be [V,C]");
@@ -15,7 +15,7 @@ static void embedding_gradient(GwGradient *g, const GwOp *op) {
   GwProgram *p = gw_gradient_program(g);
   GwAccumulator to = gw_gradient_accumulator(g, op->in[0]);
   gw_emit(p, GW_OP_EMBEDDING_SUM,
-          GW_IN(gw_gradient_out(g, op, 0), op->in[1], to.sum, to.signature, to.guard),
+          GW_IN(gw_gradient_out(g, op, 0), op->in[1], to.sum, to.signature, to.guard, to.fresh),
           GW_ATTR(to.first, to.limit));
 }
 
@@ -60,6 +60,8 @@ static GwStatus embedding_sum_shape(GwShapes *s) {
   GW_REQUIRE(gw_is_vector(&s->in[1], gw_rows(&s->in[0])), "embedding_sum", "ids must be [N]");
   GW_REQUIRE(s->in[2].rank == 2 && gw_columns(&s->in[2]) == gw_columns(&s->in[0]), "embedding_sum",
              "sum must be [V,C]");
+  GW_REQUIRE(!s->has[5] || gw_is_counter(&s->in[5], GW_I32, 1), "embedding_sum",
+             "fresh must be [1]");
   GW_REQUIRE(gw_attr_whole(s->attr[0], 0), "embedding_sum", "first must be an element number");
   return GW_OK;
 }
@@ -74,25 +76,17 @@ static int64_t embedding_sum_units(const GwShapes *s) { return gw_rows(&s->in[2]
 static void embedding_sum_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *dy = call->in[0];
   const int32_t *ids = call->in[1];
-  int64_t *sum = call->in[2], rows = gw_rows(&call->shapes.in[0]);
-  int64_t width = gw_columns(&call->shapes.in[0]);
-  double limit = call->shapes.attr[1] / (double)rows;
-  uint64_t signature = 0;
-  int64_t bad = 0;
+  int64_t rows = gw_rows(&call->shapes.in[0]), width = gw_columns(&call->shapes.in[0]);
+  GwFixedSum sum = gw_fixed_sum_begin(call, 2, 0);
+  sum.limit /= (double)rows;
+  for (int64_t i = first * width; sum.fresh && i < last * width; i++) sum.sum[i] = 0;
+  sum.fresh = false; /* an id may come again */
   for (int64_t n = 0; n < rows; n++) {
     if (ids[n] < first || ids[n] >= last) continue;
-    for (int64_t c = 0; c < width; c++) {
-      double value = (double)dy[n * width + c];
-      bool fits = value <= limit && value >= -limit;
-      int64_t at = ids[n] * width + c, fixed = fits ? gw_nearest(value * GW_FIXED_SCALE) : 0;
-      sum[at] += fixed;
-      signature += GW_SIGN_WEIGHT((int64_t)call->shapes.attr[0] + at) * (uint64_t)fixed;
-      bad += !fits;
-    }
-    GW_WORK(5 * width);
+    for (int64_t c = 0; c < width; c++)
+      gw_fixed_sum_add(&sum, ids[n] * width + c, dy[n * width + c]);
   }
-  gw_atomic_add_u64(call->in[3], signature);
-  gw_atomic_add_i64(call->in[4], bad);
+  gw_fixed_sum_end(&sum, call, 2);
 }
 
 static void embedding_sum_example(GwExample *e) {
@@ -104,6 +98,7 @@ static void embedding_sum_example(GwExample *e) {
   e->shapes.in[3] = gw_type_1d(GW_U64, 1);
   e->shapes.in[4] = gw_type_1d(GW_I64, 1);
   e->shapes.has[2] = e->shapes.has[3] = e->shapes.has[4] = true;
+  if (gw_rng_below(&e->rng, 3) > 0) gw_example_ids(e, 5, 1, 0, 2);
   e->shapes.attr[0] = 48;
   e->shapes.attr[1] = 0.002 * (double)rows; /* some contributions are out of range */
 }
@@ -115,7 +110,8 @@ const GwOpDef GW_OP_DEF(embedding_sum) = {
            {"ids", GW_I32, 0},
            {"sum", GW_I64, GW_ARG_INOUT},
            {"signature", GW_U64, GW_ARG_INOUT},
-           {"guard", GW_I64, GW_ARG_INOUT}},
+           {"guard", GW_I64, GW_ARG_INOUT},
+           {"fresh", GW_I32, GW_ARG_OPTIONAL}},
     .attr = {"first", "limit"},
     .shape = embedding_sum_shape,
     .flops = embedding_sum_flops,

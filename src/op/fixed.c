@@ -3,67 +3,35 @@
  * the signature of a total must equal the sum of its parts'.
  *
  * accumulate  q_i = nearest(g_i 2^44); sum_i += q_i; signature += weight(first + i) q_i;
- *             a value out of [-limit, limit] or NaN counts in `guard` and adds nothing
- * sign        signature += Σ weight(first + i) sum_i
+ *             a value out of [-limit, limit] or NaN counts in `guard` and adds nothing.
+ *             Where fresh is 1, what stands in sum counts as 0: the step's first lane needs no sums
+ *             cleared before it. Every op that adds to a sum has these arguments
  * tally       tally[0] += nearest(loss_n 2^32), tally[1] += 1 for every target >= 0;
  *             tally[2] += 1 for a loss that is out of range or NaN */
-#include "op/shape.h"
+#include "op/fixed_point.h"
 
 enum { BLOCK = 4096 }; /* elements per unit */
 
 static int64_t blocks(const GwShapes *s) { return gw_ceil_div(gw_type_count(&s->in[0]), BLOCK); }
 
-static bool is_counter(const GwType *type, GwDtype dtype, int64_t n) {
-  return type->dtype == dtype && gw_is_vector(type, n);
-}
-
-static void example_counter(GwExample *e, int i, GwDtype dtype, int64_t n) {
-  e->shapes.in[i] = gw_type_1d(dtype, n);
-  e->shapes.has[i] = true;
-}
-
 static GwStatus accumulate_shape(GwShapes *s) {
-  GwType sum = s->in[0];
-  sum.dtype = GW_I64;
-  GW_REQUIRE(gw_type_equal(&sum, &s->in[1]), "accumulate", "sum must have the gradient's shape");
-  GW_REQUIRE(is_counter(&s->in[2], GW_U64, 1) && is_counter(&s->in[3], GW_I64, 1), "accumulate",
-             "signature and guard must be [1]");
-  GW_REQUIRE(gw_attr_whole(s->attr[0], 0), "accumulate", "first must be an element number");
-  GW_REQUIRE(s->attr[1] > 0 && s->attr[1] <= 0x1p18, "accumulate", "limit must be in (0, 2^18]");
-  return GW_OK;
+  return gw_accumulator_check("accumulate", s, 1, 0, s->in[0]);
 }
 
 static int64_t accumulate_flops(const GwShapes *s) { return 5 * gw_type_count(&s->in[0]); }
 
 static void accumulate_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *g = call->in[0];
-  int64_t *sum = call->in[1], bad = 0;
   int64_t end = gw_min_i64(last * BLOCK, gw_type_count(&call->shapes.in[0]));
-  int64_t number = (int64_t)call->shapes.attr[0];
-  double limit = call->shapes.attr[1];
-  uint64_t signature = 0;
-  for (int64_t i = first * BLOCK; i < end; i++) {
-    double value = (double)g[i];
-    bool fits = value <= limit && value >= -limit; /* false for NaN */
-    int64_t fixed = fits ? gw_nearest(value * GW_FIXED_SCALE) : 0;
-    sum[i] += fixed;
-    signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)fixed;
-    bad += !fits;
-    GW_WORK(5);
-  }
-  gw_atomic_add_u64(call->in[2], signature);
-  gw_atomic_add_i64(call->in[3], bad);
+  GwFixedSum sum = gw_fixed_sum_begin(call, 1, 0);
+  for (int64_t i = first * BLOCK; i < end; i++) gw_fixed_sum_add(&sum, i, g[i]);
+  gw_fixed_sum_end(&sum, call, 1);
 }
 
 static void accumulate_example(GwExample *e) {
   int64_t rows = gw_example_size(e, 127), width = gw_example_size(e, 127);
   gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, width), 0.01);
-  e->shapes.in[1] = gw_type_2d(GW_I64, rows, width);
-  e->shapes.has[1] = true;
-  example_counter(e, 2, GW_U64, 1);
-  example_counter(e, 3, GW_I64, 1);
-  e->shapes.attr[0] = (double)gw_rng_below(&e->rng, 1u << 30);
-  e->shapes.attr[1] = gw_rng_below(&e->rng, 2) ? 0.02 : 0x1p18;
+  gw_example_accumulator(e, 1, 0, rows, width, 0.02);
 }
 
 const GwOpDef GW_OP_DEF(accumulate) = {
@@ -72,7 +40,8 @@ const GwOpDef GW_OP_DEF(accumulate) = {
     .in = {{"g", GW_F32, 0},
            {"sum", GW_I64, GW_ARG_INOUT},
            {"signature", GW_U64, GW_ARG_INOUT},
-           {"guard", GW_I64, GW_ARG_INOUT}},
+           {"guard", GW_I64, GW_ARG_INOUT},
+           {"fresh", GW_I32, GW_ARG_OPTIONAL}},
     .attr = {"first", "limit"},
     .shape = accumulate_shape,
     .flops = accumulate_flops,
@@ -81,49 +50,10 @@ const GwOpDef GW_OP_DEF(accumulate) = {
     .example = accumulate_example,
 };
 
-static GwStatus sign_shape(GwShapes *s) {
-  GW_REQUIRE(is_counter(&s->in[1], GW_U64, 1), "sign", "signature must be [1]");
-  GW_REQUIRE(gw_attr_whole(s->attr[0], 0), "sign", "first must be an element number");
-  return GW_OK;
-}
-
-static int64_t sign_flops(const GwShapes *s) { return 2 * gw_type_count(&s->in[0]); }
-
-static void sign_reference(const GwCall *call, int64_t first, int64_t last) {
-  const int64_t *sum = call->in[0];
-  int64_t end = gw_min_i64(last * BLOCK, gw_type_count(&call->shapes.in[0]));
-  int64_t number = (int64_t)call->shapes.attr[0];
-  uint64_t signature = 0;
-  for (int64_t i = first * BLOCK; i < end; i++) {
-    signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)sum[i];
-    GW_WORK(2);
-  }
-  gw_atomic_add_u64(call->in[1], signature);
-}
-
-static void sign_example(GwExample *e) {
-  e->shapes.in[0] = gw_type_2d(GW_I64, gw_example_size(e, 127), gw_example_size(e, 127));
-  e->shapes.has[0] = true;
-  example_counter(e, 1, GW_U64, 1);
-  e->shapes.attr[0] = (double)gw_rng_below(&e->rng, 1u << 30);
-}
-
-const GwOpDef GW_OP_DEF(sign) = {
-    .name = "sign",
-    .formula = "signature += sum of weight(first + i) sum_i mod 2^64",
-    .in = {{"sum", GW_I64, 0}, {"signature", GW_U64, GW_ARG_INOUT}},
-    .attr = {"first"},
-    .shape = sign_shape,
-    .flops = sign_flops,
-    .units = blocks,
-    .reference = sign_reference,
-    .example = sign_example,
-};
-
 static GwStatus tally_shape(GwShapes *s) {
   GW_REQUIRE(s->in[0].rank == 1 && gw_is_vector(&s->in[1], s->in[0].dim[0]), "tally",
              "losses and targets must be [N]");
-  GW_REQUIRE(is_counter(&s->in[2], GW_I64, 3), "tally", "tally must be [3]");
+  GW_REQUIRE(gw_is_counter(&s->in[2], GW_I64, 3), "tally", "tally must be [3]");
   return GW_OK;
 }
 
@@ -152,7 +82,7 @@ static void tally_example(GwExample *e) {
   int64_t rows = gw_example_size(e, 127);
   gw_example_f32(e, 0, gw_type_1d(GW_F32, rows), gw_rng_below(&e->rng, 2) ? 5 : 4000);
   gw_example_ids(e, 1, rows, -1, 5);
-  example_counter(e, 2, GW_I64, 3);
+  gw_example_counter(e, 2, GW_I64, 3);
 }
 
 const GwOpDef GW_OP_DEF(tally) = {

@@ -2,6 +2,7 @@
 #ifndef GW_OPS_H
 #define GW_OPS_H
 
+#include "op/constants.h"
 #include "program/op.h"
 
 /* table [V,C], ids [N] → [N,C] */
@@ -10,8 +11,9 @@ static inline GwValueId gw_embedding(GwProgram *p, GwValueId table, GwValueId id
 }
 
 /* x [N,I], weight [O,I], bias [O] or 0 → x weightᵀ + bias [N,O] */
-static inline GwValueId gw_linear(GwProgram *p, GwValueId x, GwValueId weight, GwValueId bias) {
-  return gw_emit(p, GW_OP_LINEAR, GW_IN(x, weight, bias), GW_ATTR(0));
+static inline GwValueId gw_linear(GwProgram *p, GwValueId x, GwValueId weight, GwValueId bias,
+                                  GwOperands operands) {
+  return gw_emit(p, GW_OP_LINEAR, GW_IN(x, weight, bias), GW_ATTR((double)operands));
 }
 
 /* x [N,C], weight [D] with D dividing C (each group of D is normalised) → [N,C] */
@@ -39,6 +41,7 @@ typedef struct {
   int64_t heads, kv_heads;
   int64_t context; /* rows of one sequence, T */
   int64_t window;  /* keys that a query may see, itself included; 0 for all */
+  GwOperands operands;
 } GwAttentionShape;
 
 /* q [N,H·D], k and v [N,Hkv·D], positions [N] (how far back a query may look) → [N,H·D] */
@@ -46,7 +49,7 @@ static inline GwValueId gw_attention(GwProgram *p, GwValueId q, GwValueId k, GwV
                                      GwValueId positions, GwAttentionShape shape) {
   return gw_emit(p, GW_OP_ATTENTION, GW_IN(q, k, v, positions),
                  GW_ATTR((double)shape.heads, (double)shape.kv_heads, (double)shape.context,
-                         (double)shape.window));
+                         (double)shape.window, (double)shape.operands));
 }
 
 /* The same for N queries of one sequence whose keys and values stand in caches [S,Hkv·D]; query i
@@ -55,7 +58,8 @@ static inline GwValueId gw_attention_cached(GwProgram *p, GwValueId q, GwValueId
                                             GwValueId v_cache, GwValueId positions, GwValueId base,
                                             GwAttentionShape shape) {
   return gw_emit(p, GW_OP_ATTENTION_CACHED, GW_IN(q, k_cache, v_cache, positions, base),
-                 GW_ATTR((double)shape.heads, (double)shape.kv_heads, (double)shape.window));
+                 GW_ATTR((double)shape.heads, (double)shape.kv_heads, (double)shape.window,
+                         (double)shape.operands));
 }
 
 /* Writes x [N,C] into rows base[0]... of cache [S,C]. */
@@ -88,8 +92,8 @@ static inline GwValueId gw_dropout(GwProgram *p, GwValueId x, double rate, int s
 
 /* x [N,C], weight [V,C], targets [N] (-1: not counted) → losses [N] in nats */
 static inline GwValueId gw_head_loss(GwProgram *p, GwValueId x, GwValueId weight, GwValueId targets,
-                                     double z_loss) {
-  return gw_emit(p, GW_OP_HEAD_LOSS, GW_IN(x, weight, targets), GW_ATTR(z_loss));
+                                     double z_loss, GwOperands operands) {
+  return gw_emit(p, GW_OP_HEAD_LOSS, GW_IN(x, weight, targets), GW_ATTR(z_loss, (double)operands));
 }
 
 /* Adds losses and the number of real targets to tally i64 [3]. */

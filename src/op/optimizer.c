@@ -3,14 +3,22 @@
  *   7 clip norm
  * where the gradient unit turns a total into a mean gradient (2^-44 capacity / counted targets).
  *
- * square_sum  sums[first + b] = Σ (unit total_i)² over block b of 4096 elements, in double,
- *             8 partial sums by i mod 8 and a tree: blocks can be summed anywhere
- * clip        norm = sqrt(Σ sums in order); scale = unit min(1, clip/norm)
- * adamw       g = scale total;  m = beta1 m + (1-beta1) g, v likewise with g²;
- *             p -= lr (m^/(sqrt(v^) + epsilon) + decay p)   (Loshchilov and Hutter 2019) */
+ * sign_squares  signature += Σ weight(first + i) total_i (op/fixed.c), and
+ *               squares[first_block + b] = Σ (unit total_i)² over block b of 4096 elements, in
+ *               double, 8 partial sums by i mod 8 and a tree: blocks can be summed anywhere
+ * clip          norm = sqrt(Σ squares in order); scale = unit min(1, clip/norm)
+ * adamw         g = scale total;  m = beta1 m + (1-beta1) g, v likewise with g²;
+ *               p -= lr (m^/(sqrt(v^) + epsilon) + decay p)   (Loshchilov and Hutter 2019);
+ *               hash += gw_hash_blocks of the new p, m and v, whose seeds are seeds[3 tensor]...:
+ *               the state's hash (state/checkpoint.h) while the values are still in the cache */
+#include "base/hash64.h"
 #include "op/shape.h"
 
-enum { UNIT = 6, CLIP = 7 };
+enum {
+  UNIT = 6,
+  CLIP = 7,                              /* in hyper */
+  HASHED = GW_HASH_BLOCK / sizeof(float) /* elements of a hash block */
+};
 
 static bool is_hyper(const GwType *type) { return gw_is_vector(type, 8); }
 
@@ -25,58 +33,69 @@ static int64_t square_blocks(const GwShapes *s) {
   return gw_ceil_div(gw_type_count(&s->in[0]), GW_SQUARE_BLOCK);
 }
 
-static GwStatus square_sum_shape(GwShapes *s) {
-  GW_REQUIRE(is_hyper(&s->in[1]), "square_sum", "hyper must be [8]");
-  GW_REQUIRE(s->in[2].rank == 1 && gw_attr_whole(s->attr[0], 0) &&
-                 (int64_t)s->attr[0] + square_blocks(s) <= s->in[2].dim[0],
-             "square_sum", "sums must hold one entry per block from first on");
+static GwStatus sign_squares_shape(GwShapes *s) {
+  GW_REQUIRE(is_hyper(&s->in[1]), "sign_squares", "hyper must be [8]");
+  GW_REQUIRE(gw_is_vector(&s->in[2], 1), "sign_squares", "signature must be [1]");
+  GW_REQUIRE(gw_attr_whole(s->attr[0], 0), "sign_squares", "first must be an element number");
+  GW_REQUIRE(s->in[3].rank == 1 && gw_attr_whole(s->attr[1], 0) &&
+                 (int64_t)s->attr[1] + square_blocks(s) <= s->in[3].dim[0],
+             "sign_squares", "squares must hold one entry per block from first_block on");
   return GW_OK;
 }
 
-static int64_t square_sum_flops(const GwShapes *s) { return 3 * gw_type_count(&s->in[0]); }
+static int64_t sign_squares_flops(const GwShapes *s) { return 5 * gw_type_count(&s->in[0]); }
 
-static void square_sum_reference(const GwCall *call, int64_t first, int64_t last) {
+static void sign_squares_reference(const GwCall *call, int64_t first, int64_t last) {
   const int64_t *total = call->in[0];
   double unit = ((const double *)call->in[1])[UNIT];
-  double *sums = call->in[2];
-  int64_t count = gw_type_count(&call->shapes.in[0]);
+  double *squares = (double *)call->in[3] + (int64_t)call->shapes.attr[1];
+  int64_t count = gw_type_count(&call->shapes.in[0]), number = (int64_t)call->shapes.attr[0];
+  uint64_t signature = 0;
   for (int64_t block = first; block < last; block++) {
     double part[8] = {0};
     int64_t end = gw_min_i64((block + 1) * GW_SQUARE_BLOCK, count);
     for (int64_t i = block * GW_SQUARE_BLOCK; i < end; i++) {
       double g = (double)total[i] * unit;
       part[i & 7] += g * g;
-      GW_WORK(3);
+      signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)total[i];
+      GW_WORK(5);
     }
     for (int width = 4; width >= 1; width /= 2)
       for (int i = 0; i < width; i++) part[i] += part[i + width];
-    sums[(int64_t)call->shapes.attr[0] + block] = part[0];
+    squares[block] = part[0];
   }
+  gw_atomic_add_u64(call->in[2], signature);
 }
 
-static void square_sum_example(GwExample *e) {
+static void sign_squares_example(GwExample *e) {
   int64_t rows = gw_example_size(e, 127), width = gw_example_size(e, 127);
   e->shapes.in[0] = gw_type_2d(GW_I64, rows, width);
   e->shapes.has[0] = true;
   example_f64(e, 1, 8);
-  example_f64(e, 2, 3 + gw_ceil_div(rows * width, GW_SQUARE_BLOCK));
-  e->shapes.attr[0] = 2;
+  e->shapes.in[2] = gw_type_1d(GW_U64, 1);
+  e->shapes.has[2] = true;
+  example_f64(e, 3, 3 + gw_ceil_div(rows * width, GW_SQUARE_BLOCK));
+  e->shapes.attr[0] = (double)gw_rng_below(&e->rng, 1u << 30);
+  e->shapes.attr[1] = 2;
 }
 
-const GwOpDef GW_OP_DEF(square_sum) = {
-    .name = "square_sum",
-    .formula = "sums[first + b] = sum over block b of (unit total)^2",
-    .in = {{"total", GW_I64, 0}, {"hyper", GW_F64, 0}, {"sums", GW_F64, GW_ARG_INOUT}},
-    .attr = {"first"},
-    .shape = square_sum_shape,
-    .flops = square_sum_flops,
+const GwOpDef GW_OP_DEF(sign_squares) = {
+    .name = "sign_squares",
+    .formula = "signature += sum of weight total mod 2^64; squares[b] = sum of (unit total)^2",
+    .in = {{"total", GW_I64, 0},
+           {"hyper", GW_F64, 0},
+           {"signature", GW_U64, GW_ARG_INOUT},
+           {"squares", GW_F64, GW_ARG_INOUT}},
+    .attr = {"first", "first_block"},
+    .shape = sign_squares_shape,
+    .flops = sign_squares_flops,
     .units = square_blocks,
-    .reference = square_sum_reference,
-    .example = square_sum_example,
+    .reference = sign_squares_reference,
+    .example = sign_squares_example,
 };
 
 static GwStatus clip_shape(GwShapes *s) {
-  GW_REQUIRE(s->in[0].rank == 1, "clip", "sums must be a vector");
+  GW_REQUIRE(s->in[0].rank == 1, "clip", "squares must be a vector");
   GW_REQUIRE(is_hyper(&s->in[1]), "clip", "hyper must be [8]");
   s->out[0] = gw_type_1d(GW_F64, 2);
   return GW_OK;
@@ -91,9 +110,9 @@ static int64_t clip_units(const GwShapes *s) {
 
 static void clip_reference(const GwCall *call, int64_t first, int64_t last) {
   if (first >= last) return;
-  const double *sums = call->in[0], *hyper = call->in[1];
+  const double *squares = call->in[0], *hyper = call->in[1];
   double *out = call->out[0], sum = 0;
-  for (int64_t i = 0; i < gw_type_count(&call->shapes.in[0]); i++) sum += sums[i];
+  for (int64_t i = 0; i < gw_type_count(&call->shapes.in[0]); i++) sum += squares[i];
   double norm = __builtin_sqrt(sum);
   bool clipped = hyper[CLIP] > 0 && norm > hyper[CLIP];
   out[0] = norm;
@@ -108,8 +127,8 @@ static void clip_example(GwExample *e) {
 
 const GwOpDef GW_OP_DEF(clip) = {
     .name = "clip",
-    .formula = "norm = sqrt(sum of sums); scale = unit min(1, clip/norm)",
-    .in = {{"sums", GW_F64, 0}, {"hyper", GW_F64, 0}},
+    .formula = "norm = sqrt(sum of squares); scale = unit min(1, clip/norm)",
+    .in = {{"squares", GW_F64, 0}, {"hyper", GW_F64, 0}},
     .out = {{"norm_and_scale", GW_F64, 0}},
     .shape = clip_shape,
     .flops = clip_flops,
@@ -127,10 +146,32 @@ static GwStatus adamw_shape(GwShapes *s) {
   GW_REQUIRE(is_hyper(&s->in[4]), "adamw", "hyper must be [8]");
   GW_REQUIRE(gw_is_vector(&s->in[5], 2), "adamw", "norm_and_scale must be [2]");
   GW_REQUIRE(s->attr[0] >= 0, "adamw", "decay must not be negative");
+  GW_REQUIRE(s->in[6].rank == 1 && gw_attr_whole(s->attr[1], 0) &&
+                 3 * (int64_t)s->attr[1] + 3 <= s->in[6].dim[0],
+             "adamw", "seeds must hold three entries per tensor");
+  GW_REQUIRE(gw_is_vector(&s->in[7], 1), "adamw", "hash must be [1]");
   return GW_OK;
 }
 
 static int64_t adamw_flops(const GwShapes *s) { return 17 * gw_type_count(&s->in[0]); }
+
+static int64_t adamw_units(const GwShapes *s) {
+  return gw_ceil_div(gw_type_count(&s->in[0]), HASHED);
+}
+
+/* Of the new values of units [first, last). */
+static uint64_t hash_units(const GwCall *call, int64_t first, int64_t last) {
+  const uint64_t *seeds = (const uint64_t *)call->in[6] + 3 * (int64_t)call->shapes.attr[1];
+  int64_t count = gw_type_count(&call->shapes.in[0]);
+  uint64_t hash = 0;
+  for (int64_t unit = first; unit < last; unit++)
+    for (int k = 0; k < 3; k++) {
+      const gw_real *values = (const gw_real *)call->in[k] + unit * HASHED;
+      size_t bytes = (size_t)gw_min_i64(count - unit * HASHED, HASHED) * sizeof *values;
+      hash += gw_hash_bytes(values, bytes, gw_hash_block_seed(seeds[k], (uint64_t)unit));
+    }
+  return hash;
+}
 
 static void adamw_reference(const GwCall *call, int64_t first, int64_t last) {
   gw_real *p = call->in[0], *m = call->in[1], *v = call->in[2];
@@ -141,8 +182,8 @@ static void adamw_reference(const GwCall *call, int64_t first, int64_t last) {
   gw_real epsilon = (gw_real)hyper[3], fix1 = (gw_real)hyper[4], fix2 = (gw_real)hyper[5];
   gw_real rest1 = (gw_real)(1 - hyper[1]), rest2 = (gw_real)(1 - hyper[2]);
   gw_real decay = (gw_real)call->shapes.attr[0];
-  int64_t end = gw_min_i64(last * GW_SQUARE_BLOCK, gw_type_count(&call->shapes.in[0]));
-  for (int64_t i = first * GW_SQUARE_BLOCK; i < end; i++) {
+  int64_t end = gw_min_i64(last * HASHED, gw_type_count(&call->shapes.in[0]));
+  for (int64_t i = first * HASHED; i < end; i++) {
     gw_real g = (gw_real)((double)total[i] * scale);
     m[i] = gw_fma(beta1, m[i], rest1 * g);
     v[i] = gw_fma(beta2, v[i], rest2 * (g * g));
@@ -150,6 +191,7 @@ static void adamw_reference(const GwCall *call, int64_t first, int64_t last) {
     p[i] = gw_fma(-lr, gw_fma(decay, p[i], update), p[i]);
     GW_WORK(17);
   }
+  gw_atomic_add_u64(call->in[7], hash_units(call, first, last));
 }
 
 static void adamw_example(GwExample *e) {
@@ -164,22 +206,29 @@ static void adamw_example(GwExample *e) {
   example_f64(e, 4, 8);
   example_f64(e, 5, 2);
   e->in[5].scale = 0x1p-44;
+  e->shapes.in[6] = gw_type_1d(GW_U64, 6);
+  e->shapes.in[7] = gw_type_1d(GW_U64, 1);
+  e->shapes.has[6] = e->shapes.has[7] = true;
   e->shapes.attr[0] = gw_rng_below(&e->rng, 2) ? 0 : 0.1;
+  e->shapes.attr[1] = 1;
 }
 
 const GwOpDef GW_OP_DEF(adamw) = {
     .name = "adamw",
-    .formula = "g = scale total; m, v = moments; p -= lr (m^/(sqrt(v^) + epsilon) + decay p)",
+    .formula = "g = scale total; m, v = moments; p -= lr (m^/(sqrt(v^) + epsilon) + decay p); hash "
+               "+= new p, m, v",
     .in = {{"p", GW_F32, GW_ARG_INOUT},
            {"m", GW_F32, GW_ARG_INOUT},
            {"v", GW_F32, GW_ARG_INOUT},
            {"total", GW_I64, 0},
            {"hyper", GW_F64, 0},
-           {"norm_and_scale", GW_F64, 0}},
-    .attr = {"decay"},
+           {"norm_and_scale", GW_F64, 0},
+           {"seeds", GW_U64, 0},
+           {"hash", GW_U64, GW_ARG_INOUT}},
+    .attr = {"decay", "tensor"},
     .shape = adamw_shape,
     .flops = adamw_flops,
-    .units = square_blocks,
+    .units = adamw_units,
     .reference = adamw_reference,
     .example = adamw_example,
     .bound = 1e-6,

@@ -86,6 +86,7 @@ int64_t gw_op_bytes(const GwOpDef *def, const GwShapes *shapes) {
     int64_t size = (int64_t)gw_type_size(&shapes->in[i]);
     bytes += def->in[i].flags & GW_ARG_INOUT ? 2 * size : size;
   }
-  for (int i = 0; i < gw_op_out_count(def); i++) bytes += (int64_t)gw_type_size(&shapes->out[i]);
+  for (int i = 0; i < gw_op_out_count(def); i++)
+    if (!(def->out[i].flags & GW_ARG_WORKSPACE)) bytes += (int64_t)gw_type_size(&shapes->out[i]);
   return bytes;
 }

@@ -12,7 +12,8 @@
 typedef enum {
   GW_ARG_OPTIONAL = 1, /* may be absent (id 0) */
   GW_ARG_INOUT = 2,    /* updated in place; class accum or state (optimizer ops: also param) */
-  GW_ARG_CONSTANT = 4  /* no gradient flows into it */
+  GW_ARG_CONSTANT = 4, /* no gradient flows into it */
+  GW_ARG_WORKSPACE = 8 /* an output that is only room to work in: its contents mean nothing */
 } GwArgFlags;
 
 typedef struct {
@@ -87,7 +88,7 @@ int gw_op_attr_count(const GwOpDef *def);
 /* Collects the types and attributes of `op`; runs the shape rule when `infer`. */
 GwStatus gw_op_shapes(const GwProgram *program, const GwOp *op, bool infer, GwShapes *out);
 
-/* Least bytes an execution must move: each value read once and written once. */
+/* Least bytes an execution must move: each value read once and written once, no workspace. */
 int64_t gw_op_bytes(const GwOpDef *def, const GwShapes *shapes);
 
 /* The op files define their GwOpDef under this name, once per real type. */
@@ -107,9 +108,11 @@ GwValueId gw_gradient_out(const GwGradient *gradient, const GwOp *op, int i);
 bool gw_gradient_wanted(const GwGradient *gradient, GwValueId value);
 /* Adds `d` to dL/d(value); for a parameter it goes to its fixed-point sum at once. */
 void gw_gradient_add(GwGradient *gradient, GwValueId value, GwValueId d);
-/* The fixed-point sum of a parameter, for rules that add to it directly. */
+/* The fixed-point sum of a parameter, for rules that add to it directly: each call is for one op
+ * that does. */
 typedef struct {
   GwValueId sum, signature, guard;
+  GwValueId fresh;     /* for the program's first addition to this sum; 0 for later ones */
   double first, limit; /* attributes of accumulating ops */
 } GwAccumulator;
 GwAccumulator gw_gradient_accumulator(GwGradient *gradient, GwValueId param);
@@ -126,6 +129,8 @@ typedef enum {
 struct GwExample {
   GwRng rng;
   GwShapes shapes; /* in and attr to be filled; has[] set where present */
+  int sizes;       /* how many were drawn */
+  int long_size;   /* the number of the one that is to be very long, if not negative */
   struct {
     GwFill fill;
     double scale;

@@ -38,6 +38,8 @@ typedef struct {
  * gw_mix64, blocks are 64 KiB of the tensor's bytes (gw_hash_blocks), and type is written as in
  * "f32[4,64]" or "u64[]". A sum, so it can be computed in parts and in any order. */
 uint64_t gw_state_hash(const GwTensorGroup *groups, int count, int64_t step);
+/* s, for whoever computes the sum in parts. */
+uint64_t gw_state_hash_seed(const GwTensorGroup *group, const GwTensor *tensor);
 
 /* Saves into `dir` (created) and then removes the oldest beyond `keep` (>= 1), never the one just
  * saved. GW_OK: the checkpoint survives a power failure. On failure (for example a full disk)

@@ -40,12 +40,16 @@ static uint64_t tensor_seed(const char *group, size_t group_size, const GwTensor
   return gw_hash_bytes(type, strlen(type), seed);
 }
 
+uint64_t gw_state_hash_seed(const GwTensorGroup *group, const GwTensor *tensor) {
+  return tensor_seed(group->name, strlen(group->name), tensor);
+}
+
 uint64_t gw_state_hash(const GwTensorGroup *groups, int count, int64_t step) {
   uint64_t hash = gw_mix64((uint64_t)step);
   for (int g = 0; g < count; g++)
     for (int i = 0; i < groups[g].count; i++) {
       const GwTensor *tensor = &groups[g].tensors[i];
-      uint64_t seed = tensor_seed(groups[g].name, strlen(groups[g].name), tensor);
+      uint64_t seed = gw_state_hash_seed(&groups[g], tensor);
       hash += seed + gw_hash_blocks(tensor->data, gw_type_size(&tensor->type), 0, seed);
     }
   return hash;

@@ -32,6 +32,7 @@ static GwValueId declare_squares(GwProgram *p, const GwParamList *params) {
   int64_t blocks = 0;
   for (int i = 0; i < params->count; i++) blocks += square_blocks(&params->params[i]);
   gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_U64, 1), "total_signature");
+  gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_U64, 1), "state_hash");
   return gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_F64, blocks), "squares");
 }
 
@@ -45,9 +46,8 @@ static void build_total(const GwParamList *params, GwStepPrograms *out, GwValueI
   int64_t block = 0;
   for (int i = 0; i < params->count; i++) {
     const GwParam *param = &params->params[i];
-    gw_emit(p, GW_OP_SIGN, GW_IN(sums[i], out->total_signature),
-            GW_ATTR((double)(param->offset / 4)));
-    gw_emit(p, GW_OP_SQUARE_SUM, GW_IN(sums[i], out->total_hyper, squares), GW_ATTR((double)block));
+    gw_emit(p, GW_OP_SIGN_SQUARES, GW_IN(sums[i], out->total_hyper, out->total_signature, squares),
+            GW_ATTR((double)(param->offset / 4), (double)block));
     block += square_blocks(param);
   }
 }
@@ -69,8 +69,10 @@ static void build_update(const GwRecipe *recipe, const GwParamList *params, GwSt
   GwValueId *sums = ids, *values = ids + params->count, *moments = ids + 2 * params->count;
   gw_program_init(p, "update");
   out->update_hyper = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_F64, 8), "hyper");
+  out->seeds = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_U64, 3 * params->count), "seeds");
   declare_sums(p, params, sums);
   GwValueId squares = declare_squares(p, params);
+  out->state_hash = gw_value_find(p, GW_CLASS_ACCUM, "state_hash");
   for (int i = 0; i < params->count; i++)
     values[i] = gw_value_add(p, GW_CLASS_PARAM, params->params[i].type, params->params[i].name);
   for (int k = 0; k < 2 * params->count; k++) {
@@ -83,8 +85,8 @@ static void build_update(const GwRecipe *recipe, const GwParamList *params, GwSt
   for (int i = 0; i < params->count; i++)
     gw_emit(p, GW_OP_ADAMW,
             GW_IN(values[i], moments[i], moments[params->count + i], sums[i], out->update_hyper,
-                  out->norm_and_scale),
-            GW_ATTR(decay_of(recipe, &params->params[i])));
+                  out->norm_and_scale, out->seeds, out->state_hash),
+            GW_ATTR(decay_of(recipe, &params->params[i]), i));
 }
 
 GwStatus gw_step_programs_create(const GwRecipe *recipe, const GwParamList *params,

@@ -1,7 +1,7 @@
 /* The programs of a step. The lane program is the model's; the second half works on the exact
  * totals of all lanes:
  *   total   signs the totals (to be compared with the lanes' signatures) and sums their squares
- *   update  clips by the global norm and applies AdamW, parameter by parameter
+ *   update  clips by the global norm, applies AdamW, parameter by parameter, and hashes the new state
  * They share the buffers of the lane program: params; accum (tally, sums, signature, guard, then
  * what `total` adds); state (first moments, then second). */
 #ifndef GW_STEP_PROGRAMS_H
@@ -14,6 +14,9 @@ typedef struct {
   GwValueId total_hyper, update_hyper; /* f64 [8], see op/optimizer.c */
   GwValueId total_signature;           /* in `total`: u64 [1] */
   GwValueId norm_and_scale;            /* in `update`: f64 [2] */
+  GwValueId
+      seeds; /* in `update`: u64 [3 per parameter], gw_state_hash_seed of it and its moments */
+  GwValueId state_hash; /* in `update`: u64 [1], grows by the hash of what is updated */
 } GwStepPrograms;
 
 /* The lane program that training with this recipe runs. */

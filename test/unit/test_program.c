@@ -27,7 +27,9 @@ static void emit_adamw(GwProgram *p, GwValueId w) {
   GwValueId hyper = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_F64, 8), "hyper");
   GwValueId norm = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_F64, 2), "norm");
   GwValueId total = gw_value_find(p, GW_CLASS_ACCUM, p->values[w].name);
-  gw_emit(p, GW_OP_ADAMW, GW_IN(w, m, v, total, hyper, norm), GW_ATTR(1.0 / 3));
+  GwValueId seeds = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_U64, 3), "seeds");
+  GwValueId hash = gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_U64, 1), "hash");
+  gw_emit(p, GW_OP_ADAMW, GW_IN(w, m, v, total, hyper, norm, seeds, hash), GW_ATTR(1.0 / 3));
 }
 
 /* Forward, gradient and one optimizer op; values are declared between ops as well. */
@@ -41,11 +43,11 @@ static void build(GwProgram *p) {
   GwValueId bias = gw_value_add(p, GW_CLASS_PARAM, gw_type_1d(GW_F32, WIDTH), "w2.bias");
   GwValueId ids = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, ROWS), "ids");
   GwValueId x = gw_embedding(p, table, ids);
-  GwValueId hidden = gw_linear(p, gw_rms_norm(p, x, scale, 1e-5), w1, 0);
+  GwValueId hidden = gw_linear(p, gw_rms_norm(p, x, scale, 1e-5), w1, 0, GW_OPERANDS_F32);
   GwValueId left = gw_gelu(p, hidden), right = gw_relu2(p, hidden);
-  GwValueId out = gw_add(p, x, gw_linear(p, gw_add(p, left, right), w2, bias));
+  GwValueId out = gw_add(p, x, gw_linear(p, gw_add(p, left, right), w2, bias, GW_OPERANDS_F32));
   GwValueId targets = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, ROWS), "targets");
-  GwValueId losses = gw_head_loss(p, out, table, targets, 1e-3);
+  GwValueId losses = gw_head_loss(p, out, table, targets, 1e-3, GW_OPERANDS_F32);
   GwValueId tally = gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 3), "tally");
   gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I64, 3), "spare");
   gw_tally(p, losses, targets, tally);
@@ -154,13 +156,13 @@ static void a_line_looks_as_documented(void **state) {
   gw_program_init(&p, "p");
   GwValueId x = f32(&p, GW_CLASS_INPUT, 4, 3, "x"), w = f32(&p, GW_CLASS_PARAM, 5, 3, "w");
   GwValueId scale = gw_value_add(&p, GW_CLASS_PARAM, gw_type_1d(GW_F32, 5), "s");
-  gw_rms_norm(&p, gw_linear(&p, x, w, 0), scale, 1e-5);
+  gw_rms_norm(&p, gw_linear(&p, x, w, 0, GW_OPERANDS_F32), scale, 1e-5);
   gw_dropout(&p, x, 0.5, 1200);
   assert_ok(gw_plan_memory(&p));
   size_t size = 0;
   char *text = text_of(&p, &size);
   assert_non_null(strstr(text, "program p\ninput %1 x f32[4,3] @0\nparam %2 w f32[5,3] @0\n"));
-  assert_non_null(strstr(text, "= linear %1 %2 _ ; 120 FLOP, 188 B\n"));
+  assert_non_null(strstr(text, "= linear %1 %2 _ _ {operands=0} ; 120 FLOP, 188 B\n"));
   assert_non_null(strstr(text, "= rms_norm %4 %3 {epsilon=1e-05} ; "));
   assert_non_null(strstr(text, "= dropout %1 {rate=0.5, site=1200} ; "));
   assert_non_null(strstr(text, "total param 128 ; 128 B\n"));
@@ -173,7 +175,7 @@ static void summary_adds_up(void **state) {
   GwProgram p;
   gw_program_init(&p, "p");
   GwValueId x = f32(&p, GW_CLASS_INPUT, 4, 3, "x"), w = f32(&p, GW_CLASS_PARAM, 5, 3, "w");
-  gw_add(&p, gw_linear(&p, x, w, 0), gw_linear(&p, x, w, 0));
+  gw_add(&p, gw_linear(&p, x, w, 0, GW_OPERANDS_F32), gw_linear(&p, x, w, 0, GW_OPERANDS_F32));
   assert_ok(gw_plan_memory(&p));
   GwProgramSummary summary = gw_program_summarise(&p);
   assert_int_equal(summary.params, 15);
@@ -351,7 +353,7 @@ static void build_random(GwProgram *p, GwRng *rng, int ops) {
     GwValueId a = made[i - 1], b = made[i > reach ? i - reach : 0];
     switch (gw_rng_below(rng, 3)) {
     case 0: made[i] = gw_add(p, a, b); break;
-    case 1: made[i] = gw_linear(p, a, w, 0); break;
+    case 1: made[i] = gw_linear(p, a, w, 0, GW_OPERANDS_F32); break;
     default: made[i] = gw_gelu(p, b); break;
     }
   }

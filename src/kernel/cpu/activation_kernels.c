@@ -1,5 +1,6 @@
 /* gelu, swiglu and relu2 with their gradients: element by element, each body once for a whole
  * vector and once for the last elements of a range. */
+#include "kernel/cpu/activation_vector.h"
 #include "kernel/cpu/kernel.h"
 
 enum { GRAIN = 4096 /* elements worth a task */ };
@@ -16,11 +17,15 @@ INLINE void each(const GwCall *call, Some *some, int64_t first, int64_t last) {
 }
 
 INLINE gw_vf get(const GwCall *call, int in, int64_t i, int64_t n) {
-  return gw_v_get((const float *)call->in[in] + i, n);
+  const float *from = (const float *)call->in[in] + i;
+  gw_prefetch(from + GW_AHEAD_FLOATS);
+  return gw_v_get(from, n);
 }
 
 INLINE void put(const GwCall *call, int out, int64_t i, int64_t n, gw_vf v) {
-  gw_v_put((float *)call->out[out] + i, v, n);
+  float *to = (float *)call->out[out] + i;
+  gw_prefetch(to + GW_AHEAD_FLOATS);
+  gw_v_put(to, v, n);
 }
 
 /* The kernel `name`: some_##name over all elements. */
@@ -35,27 +40,13 @@ INLINE void put(const GwCall *call, int out, int64_t i, int64_t n, gw_vf v) {
     GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, name##_range, NULL);         \
   }
 
-INLINE gw_vf gelu_tanh(gw_vf x) {
-  gw_vf one = gw_v_set(1.0f), cube = gw_v_mul(gw_v_set(GW_GELU_CUBE), x);
-  gw_vf u = gw_v_mul(gw_v_set(GW_GELU_SCALE), gw_v_fma(cube, gw_v_mul(x, x), x));
-  gw_vf e = gw_v_add(one, gw_v_exp(gw_v_add(u, u)));
-  return gw_v_sub(one, gw_v_div(gw_v_set(2.0f), e));
-}
-
 INLINE void some_gelu(const GwCall *call, int64_t i, int64_t n) {
-  gw_vf x = get(call, 0, i, n), half = gw_v_mul(x, gw_v_set(0.5f));
-  put(call, 0, i, n, gw_v_mul(half, gw_v_add(gw_v_set(1.0f), gelu_tanh(x))));
+  put(call, 0, i, n, gw_v_gelu(get(call, 0, i, n)));
 }
 ELEMENTWISE(gelu)
 
 INLINE void some_gelu_grad(const GwCall *call, int64_t i, int64_t n) {
-  gw_vf dy = get(call, 0, i, n), x = get(call, 1, i, n), t = gelu_tanh(x);
-  gw_vf one = gw_v_set(1.0f), half = gw_v_set(0.5f);
-  gw_vf slope = gw_v_fma(gw_v_set(3 * GW_GELU_CUBE), gw_v_mul(x, x), one);
-  slope = gw_v_mul(gw_v_set(GW_GELU_SCALE), slope);
-  gw_vf bend = gw_v_mul(gw_v_fma(gw_v_neg(t), t, one), slope);
-  gw_vf d = gw_v_fma(gw_v_mul(x, half), bend, gw_v_mul(half, gw_v_add(one, t)));
-  put(call, 0, i, n, gw_v_mul(dy, d));
+  put(call, 0, i, n, gw_v_gelu_grad(get(call, 0, i, n), get(call, 1, i, n)));
 }
 ELEMENTWISE(gelu_grad)
 
@@ -75,13 +66,11 @@ INLINE void some_swiglu_grad(const GwCall *call, int64_t i, int64_t n) {
 ELEMENTWISE(swiglu_grad)
 
 INLINE void some_relu2(const GwCall *call, int64_t i, int64_t n) {
-  gw_vf positive = gw_v_max(get(call, 0, i, n), gw_v_zero());
-  put(call, 0, i, n, gw_v_mul(positive, positive));
+  put(call, 0, i, n, gw_v_relu2(get(call, 0, i, n)));
 }
 ELEMENTWISE(relu2)
 
 INLINE void some_relu2_grad(const GwCall *call, int64_t i, int64_t n) {
-  gw_vf positive = gw_v_max(get(call, 1, i, n), gw_v_zero());
-  put(call, 0, i, n, gw_v_mul(get(call, 0, i, n), gw_v_add(positive, positive)));
+  put(call, 0, i, n, gw_v_relu2_grad(get(call, 0, i, n), get(call, 1, i, n)));
 }
 ELEMENTWISE(relu2_grad)

@@ -1,88 +1,29 @@
-/* accumulate, embedding_sum, sign and tally: rounding to fixed point and exact sums. Integer sums
+/* accumulate, embedding_sum and tally: rounding to fixed point and exact sums. Integer sums
  * are taken in any order, mod 2^64. */
+#include "kernel/cpu/fixed_add.h"
 #include "kernel/cpu/kernel.h"
 
-enum { GRAIN = 4096 /* elements worth a task */ };
+enum { BLOCK = 4096 /* elements worth a task */ };
 
-typedef struct {
-  double limit;
-  uint64_t signature, bad;
-} Tally;
-
-/* The signature weights of elements number, number + 1, ... */
-static inline gw_vu first_weights(int64_t number) {
-  gw_vu weight;
-  for (int64_t i = 0; i < GW_VD; i++) weight[i] = GW_SIGN_WEIGHT(number + i);
-  return weight;
-}
-
-static const uint64_t weight_step = 2 * GW_SIGN_STEP * GW_VD; /* from one vector to the next */
-
-static inline uint64_t lanes_sum(gw_vu v) {
-  uint64_t sum = 0;
-  for (int i = 0; i < GW_VD; i++) sum += v[i];
-  return sum;
-}
-
-/* Adds n gradients to `sum`, whose first element is `number`. */
-static void add_fixed(const float *g, int64_t n, int64_t number, Tally *tally, int64_t *sum) {
-  gw_vu weight = first_weights(number), signature = {0}, fitting = {0};
-  gw_vd limit = (gw_vd){0} + tally->limit;
-  int64_t i = 0;
-  for (; i + GW_VD <= n; i += GW_VD) {
-    gw_vh narrow;
-    memcpy(&narrow, g + i, sizeof narrow);
-    gw_vd value = __builtin_convertvector(narrow, gw_vd);
-    gw_vu fits = (gw_vu)(value <= limit) & (gw_vu)(value >= -limit); /* all ones: yes */
-    value = (gw_vd)((gw_vu)value & fits);
-    gw_vu fixed = gw_vu_nearest(value * GW_FIXED_SCALE), total;
-    memcpy(&total, sum + i, sizeof total);
-    total += fixed;
-    memcpy(sum + i, &total, sizeof total);
-    signature += weight * fixed;
-    weight += weight_step;
-    fitting -= fits;
-  }
-  tally->signature += lanes_sum(signature);
-  tally->bad += (uint64_t)i - lanes_sum(fitting);
-  for (; i < n; i++) {
-    double value = (double)g[i];
-    bool fits = value <= tally->limit && value >= -tally->limit;
-    int64_t fixed = fits ? gw_nearest(value * GW_FIXED_SCALE) : 0;
-    sum[i] += fixed;
-    tally->signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)fixed;
-    tally->bad += !fits;
-  }
-}
-
-/* Σ weight(number + i) q_i */
-static uint64_t sign_of(const int64_t *q, int64_t n, int64_t number) {
-  gw_vu weight = first_weights(number), signature = {0};
-  int64_t i = 0;
-  for (; i + GW_VD <= n; i += GW_VD) {
-    gw_vu next;
-    memcpy(&next, q + i, sizeof next);
-    signature += weight * next;
-    weight += weight_step;
-  }
-  uint64_t sum = lanes_sum(signature);
-  for (; i < n; i++) sum += GW_SIGN_WEIGHT(number + i) * (uint64_t)q[i];
-  return sum;
-}
-
-static void accumulate_range(const GwCall *call, void *context, int64_t first, int64_t last,
-                             int thread) {
+static void accumulate_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
+                              int thread) {
   (void)context;
   (void)thread;
-  Tally tally = {.limit = call->shapes.attr[1]};
-  add_fixed((const float *)call->in[0] + first, last - first, (int64_t)call->shapes.attr[0] + first,
-            &tally, (int64_t *)call->in[1] + first);
-  gw_atomic_add_u64(call->in[2], tally.signature);
-  gw_atomic_add_u64(call->in[3], tally.bad);
+  int64_t count = gw_type_count(&call->shapes.in[0]), begin = first * BLOCK;
+  GwFixedTally tally = gw_fixed_begin(call->shapes.attr[1], call->in[4], count);
+  gw_fixed_add(&tally, (const float *)call->in[0] + begin, gw_min_i64(last * BLOCK, count) - begin,
+               (int64_t)call->shapes.attr[0] + begin, (int64_t *)call->in[1] + begin);
+  gw_fixed_end(&tally, call->in[2], call->in[3]);
 }
 
 void GW_KERNEL(accumulate)(const GwCall *call) {
-  GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, accumulate_range, NULL);
+  int64_t blocks = gw_ceil_div(gw_type_count(&call->shapes.in[0]), BLOCK);
+  GW_KERNEL(split)(call, blocks, 1, accumulate_blocks, NULL);
+}
+
+static void clear_columns(int64_t *sum, const GwType *type, int64_t first, int64_t last) {
+  for (int64_t row = 0; row < gw_rows(type); row++)
+    memset(sum + row * gw_columns(type) + first, 0, (size_t)(last - first) * sizeof *sum);
 }
 
 /* Columns [first, last) of every token: no two threads meet, however often an id occurs. */
@@ -91,34 +32,22 @@ static void embedding_sum_columns(const GwCall *call, void *context, int64_t fir
   (void)context;
   (void)thread;
   const float *dy = call->in[0];
-  const int32_t *ids = call->in[1];
+  const int32_t *ids = call->in[1], *fresh = call->in[5];
   int64_t *sum = call->in[2], number = (int64_t)call->shapes.attr[0];
   int64_t rows = gw_rows(&call->shapes.in[0]), width = gw_columns(&call->shapes.in[0]);
-  Tally tally = {.limit = call->shapes.attr[1] / (double)rows};
+  if (fresh && *fresh) clear_columns(sum, &call->shapes.in[2], first, last);
+  GwFixedTally tally = gw_fixed_begin(call->shapes.attr[1] / (double)rows, NULL, rows * width);
   for (int64_t n = 0; n < rows; n++) {
     int64_t at = ids[n] * width + first;
-    add_fixed(dy + n * width + first, last - first, number + at, &tally, sum + at);
+    gw_fixed_add(&tally, dy + n * width + first, last - first, number + at, sum + at);
   }
-  gw_atomic_add_u64(call->in[3], tally.signature);
-  gw_atomic_add_u64(call->in[4], tally.bad);
+  gw_fixed_end(&tally, call->in[3], call->in[4]);
 }
 
 void GW_KERNEL(embedding_sum)(const GwCall *call) {
   const GwType *dy = &call->shapes.in[0];
-  int64_t grain = gw_max_i64(gw_ceil_div(GRAIN, gw_rows(dy)), 32);
+  int64_t grain = gw_max_i64(gw_ceil_div(BLOCK, gw_rows(dy)), 32);
   GW_KERNEL(split)(call, gw_columns(dy), grain, embedding_sum_columns, NULL);
-}
-
-static void sign_range(const GwCall *call, void *context, int64_t first, int64_t last, int thread) {
-  (void)context;
-  (void)thread;
-  const int64_t *sum = call->in[0];
-  int64_t number = (int64_t)call->shapes.attr[0];
-  gw_atomic_add_u64(call->in[1], sign_of(sum + first, last - first, number + first));
-}
-
-void GW_KERNEL(sign)(const GwCall *call) {
-  GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, sign_range, NULL);
 }
 
 /* One number per token: the reference is the kernel. */

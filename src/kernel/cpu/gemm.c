@@ -43,7 +43,7 @@ typedef struct {
   GwPanels rows;
   int64_t column, k, depth; /* the block */
   GwTile tile;              /* what all tiles of the block have in common */
-  Ahead ahead_a, ahead_b;
+  Ahead ahead_a, ahead_b, beside;
 } Task;
 
 static GwMatrix part(GwMatrix m, int64_t i, int64_t j) {
@@ -81,12 +81,24 @@ static void run_row_of_tiles(Task *task, const GwTile *first) {
     tile.prefetch_c = tile.accumulate ? next : tile.c;
     tile.columns = gw_min_i64(first->columns - j, GW_TILE_COLUMNS);
     if (tile.bias) tile.bias += j;
-    if (!take(&task->ahead_a, &tile) && !take(&task->ahead_b, &tile)) {
+    if (!take(&task->beside, &tile) && !take(&task->ahead_a, &tile) &&
+        !take(&task->ahead_b, &tile)) {
       tile.ahead = (const char *)tile.a;
       tile.ahead_row = 0;
     }
     GW_KERNEL(gemm_tile)(task->plan->kind, &tile);
   }
+}
+
+/* What `finish` will read beside rows [first, last) of the task's block. */
+static Ahead beside(const Task *task, int64_t first, int64_t last) {
+  const GwBeside *m = &task->plan->gemm->beside;
+  const char *at = (const char *)m->at + (task->first_row + first) * m->row_bytes +
+                   task->column * m->element_bytes;
+  return (Ahead){.at = at,
+                 .rows = last - first,
+                 .row_bytes = task->tile.columns * m->element_bytes,
+                 .stride = m->row_bytes};
 }
 
 /* Panels [first, last): they are packed, multiplied, and handed on where they are finished. */
@@ -97,6 +109,7 @@ static void run_panels(Task *task, int64_t first, int64_t last, bool finished) {
   int64_t start = gw__panel_first(task->rows, first), end = gw__panel_first(task->rows, last);
   int64_t after = gw__panel_first(task->rows, gw_min_i64(last + last - first, task->rows.panels));
   task->ahead_a = ahead_of(part(a, end, 0), after - end, task->depth);
+  task->beside = finished && gemm->beside.at ? beside(task, start, end) : (Ahead){0};
   float *c = gemm->c ? gemm->c + (task->first_row + start) * gemm->c_row + task->column
                      : task->block_c + start * task->tile.c_row;
   for (int64_t p = first; p < last; p++) {

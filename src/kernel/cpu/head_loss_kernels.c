@@ -1,52 +1,85 @@
-/* head_loss and head_loss_grad. All threads work on one chunk of rows at a time: the logits of the
- * chunk are a matrix product into scratch, then each row is reduced (or turned into its gradient in
- * place), then two more products use the gradients: the chunk's rows of dx, and dW, whose chains of
- * additions continue from chunk to chunk in the order of the rows. */
+/* head_loss, head_loss_grad and head_loss_sum. All threads work on one chunk of rows at a time: the
+ * logits of the chunk are a matrix product into the workspace; then each row, while it is in cache,
+ * is reduced to its loss and turned into its gradient in place; then two more products use the
+ * gradients: the chunk's rows of dx, and dW, whose chains of additions continue from chunk to chunk
+ * in the order of the rows. The last chunk's product hands dW on to its fixed-point sum; where it
+ * is the only chunk, dW is never stored. */
+#include "kernel/cpu/fixed_block.h"
 #include "kernel/cpu/gemm.h"
 
 typedef struct {
   const GwCall *call;
   const float *x, *w;
   const int32_t *targets;
+  const float *given;             /* lse of each row: head_loss_grad */
+  float *losses, *lses, *dx, *dw; /* NULL where not wanted */
   int64_t rows, width, vocab;
   float z_loss;
-  char *packing; /* GW_GEMM_SCRATCH for each thread */
-  float *logits; /* behind it: `chunk` rows of `logits_row` floats */
-  int64_t logits_row, chunk;
-  int64_t first; /* row of x that the logits begin with */
+  GwOperands operands;
+  float *logits; /* rows of plan.logits_row floats */
+  GwHeadPlan plan;
+  int64_t first, count; /* the chunk's rows */
 } Head;
 
-static Head head_of(const GwCall *call) {
+static Head head_of(const GwCall *call, bool sums, double operands) {
   Head head = {.call = call, .x = call->in[0], .w = call->in[1], .targets = call->in[2]};
   head.rows = gw_rows(&call->shapes.in[0]);
   head.width = gw_columns(&call->shapes.in[0]);
   head.vocab = gw_rows(&call->shapes.in[1]);
   head.z_loss = (float)call->shapes.attr[0];
-  size_t threads = (size_t)gw_pool_threads(call->pool);
-  head.packing = call->scratch;
-  head.logits = (float *)(void *)(call->scratch + threads * GW_GEMM_SCRATCH);
-  head.logits_row = gw_logits_row(head.vocab);
-  size_t room = threads * (call->scratch_bytes - GW_GEMM_SCRATCH) / sizeof(float);
-  head.chunk = (int64_t)room / head.logits_row;
-  if (head.chunk > GW_TILE_ROWS) head.chunk -= head.chunk % GW_TILE_ROWS;
-  GW_ASSERT(head.chunk >= 1);
+  head.operands = (GwOperands)operands;
+  head.logits = call->out[2];
+  head.plan = gw_head_plan(head.rows, head.width, head.vocab, sums);
   return head;
 }
 
-static void make_logits(const Head *head, int64_t count) {
-  GwGemm gemm = {.rows = count, .columns = head->vocab, .depth = head->width};
+/* The chunk that begins at row `first`; false behind the last. */
+static bool take_chunk(Head *head, int64_t first) {
+  head->first = first;
+  head->count = gw_min_i64(head->plan.chunk, head->rows - first);
+  return first < head->rows;
+}
+
+static void multiply(const Head *head, GwGemm gemm) {
+  gemm.operands = head->operands;
+  GW_KERNEL(gemm)(head->call->pool, &gemm, head->call->scratch);
+}
+
+static void make_logits(const Head *head) {
+  GwGemm gemm = {.rows = head->count, .columns = head->vocab, .depth = head->width};
   gemm.a = (GwMatrix){head->x + head->first * head->width, head->width, 1};
   gemm.b = (GwMatrix){head->w, 1, head->width};
   gemm.c = head->logits;
-  gemm.c_row = head->logits_row;
-  GW_KERNEL(gemm)(head->call->pool, &gemm, head->packing);
+  gemm.c_row = head->plan.logits_row;
+  multiply(head, gemm);
 }
 
-/* Calls work for ranges of the chunk's rows, in parallel. */
-static void for_rows(const Head *head, int64_t count, GwRange *work) {
-  Head copy = *head;
-  GW_KERNEL(split)(head->call, count, 4096 / head->vocab, work, &copy);
+static void make_dx(const Head *head) {
+  GwGemm gemm = {.rows = head->count, .columns = head->width, .depth = head->vocab};
+  gemm.a = (GwMatrix){head->logits, head->plan.logits_row, 1};
+  gemm.b = (GwMatrix){head->w, head->width, 1};
+  gemm.c = head->dx + head->first * head->width;
+  gemm.c_row = head->width;
+  multiply(head, gemm);
 }
+
+/* dW = dᵀ x, continued from the chunks before, into head->dw; with `sum`, the last chunk's goes on
+ * to the fixed-point sum. */
+static void add_to_dw(const Head *head, GwFixedBlock *sum) {
+  bool last = head->first + head->count == head->rows;
+  GwGemm gemm = {.rows = head->vocab, .columns = head->width, .depth = head->count};
+  gemm.a = (GwMatrix){head->logits, 1, head->plan.logits_row};
+  gemm.b = (GwMatrix){head->x + head->first * head->width, head->width, 1};
+  gemm.c = head->dw;
+  gemm.c_row = head->width;
+  gemm.accumulate = head->first > 0;
+  gemm.finish = sum && last ? gw_add_block : NULL;
+  gemm.context = sum;
+  if (gemm.finish) gemm.beside = gw_sum_beside(sum);
+  multiply(head, gemm);
+}
+
+/* ---- the rows of logits ---- */
 
 /* The largest of z: with gw_max's rule for NaN, every lane starts from the first. */
 static float row_max(const float *z, int64_t n) {
@@ -79,30 +112,6 @@ static float sum_of_exponentials(const float *z, int64_t n, float max) {
   return gw_sum16_total(&parts);
 }
 
-static void lose_rows(const GwCall *call, void *context, int64_t first, int64_t last, int thread) {
-  (void)thread;
-  const Head *head = context;
-  float *losses = call->out[0], *lses = call->out[1];
-  for (int64_t i = first; i < last; i++) {
-    const float *z = head->logits + i * head->logits_row;
-    int64_t n = head->first + i, target = head->targets[n];
-    GW_ASSERT(target < head->vocab);
-    float max = row_max(z, head->vocab);
-    float lse = max + gw_log(sum_of_exponentials(z, head->vocab, max));
-    lses[n] = lse;
-    losses[n] = target < 0 ? 0 : gw_fma(head->z_loss * lse, lse, lse - z[target]);
-  }
-}
-
-void GW_KERNEL(head_loss)(const GwCall *call) {
-  Head head = head_of(call);
-  for (; head.first < head.rows; head.first += head.chunk) {
-    int64_t count = gw_min_i64(head.chunk, head.rows - head.first);
-    make_logits(&head, count);
-    for_rows(&head, count, lose_rows);
-  }
-}
-
 /* z = e^(z - lse) factor scale, in place. */
 static void scale_exponentials(float *z, int64_t n, float lse, float factor, float scale) {
   gw_vf offset = gw_v_set(lse), factors = gw_v_set(factor), scales = gw_v_set(scale);
@@ -114,53 +123,87 @@ static void scale_exponentials(float *z, int64_t n, float lse, float factor, flo
   for (; v < n; v++) z[v] = gw_exp(z[v] - lse) * factor * scale;
 }
 
+/* Row n's loss from its logits; its lse. */
+static float lose_row(const Head *head, const float *z, int64_t n) {
+  int64_t target = head->targets[n];
+  float max = row_max(z, head->vocab);
+  float lse = max + gw_log(sum_of_exponentials(z, head->vocab, max));
+  head->losses[n] = target < 0 ? 0 : gw_fma(head->z_loss * lse, lse, lse - z[target]);
+  if (head->lses) head->lses[n] = lse;
+  return lse;
+}
+
 /* Logits become dL/dz in place; zeros where the row is not counted. */
-static void differentiate_rows(const GwCall *call, void *context, int64_t first, int64_t last,
-                               int thread) {
-  (void)thread;
+static void differentiate_row(const Head *head, float *z, int64_t n, float lse) {
+  int64_t target = head->targets[n];
+  if (target < 0) {
+    memset(z, 0, (size_t)head->vocab * sizeof *z);
+    return;
+  }
+  float scale = 1 / (float)head->rows, factor = 1 + (head->z_loss + head->z_loss) * lse;
+  float at_target = (gw_exp(z[target] - lse) * factor - 1) * scale;
+  scale_exponentials(z, head->vocab, lse, factor, scale);
+  z[target] = at_target;
+}
+
+static void take_rows(const GwCall *call, void *context, int64_t first, int64_t last, int thread) {
+  (void)call, (void)thread;
   const Head *head = context;
-  float scale = 1 / (float)head->rows;
   for (int64_t i = first; i < last; i++) {
-    float *z = head->logits + i * head->logits_row;
-    int64_t n = head->first + i, target = head->targets[n];
-    GW_ASSERT(target < head->vocab);
-    if (target < 0) {
-      memset(z, 0, (size_t)head->vocab * sizeof *z);
-      continue;
-    }
-    float lse = ((const float *)call->in[3])[n], factor = 1 + (head->z_loss + head->z_loss) * lse;
-    float at_target = (gw_exp(z[target] - lse) * factor - 1) * scale;
-    scale_exponentials(z, head->vocab, lse, factor, scale);
-    z[target] = at_target;
+    float *z = head->logits + i * head->plan.logits_row;
+    int64_t n = head->first + i;
+    GW_ASSERT(head->targets[n] < head->vocab);
+    float lse = head->given ? head->given[n] : lose_row(head, z, n);
+    if (head->dx) differentiate_row(head, z, n, lse);
   }
 }
 
-static void make_dx(const Head *head, int64_t count) {
-  GwGemm gemm = {.rows = count, .columns = head->width, .depth = head->vocab};
-  gemm.a = (GwMatrix){head->logits, head->logits_row, 1};
-  gemm.b = (GwMatrix){head->w, head->width, 1};
-  gemm.c = (float *)head->call->out[0] + head->first * head->width;
-  gemm.c_row = head->width;
-  GW_KERNEL(gemm)(head->call->pool, &gemm, head->packing);
+/* Losses, or gradients, or both, of the chunk's rows in parallel. */
+static void for_rows(Head *head) {
+  GW_KERNEL(split)(head->call, head->count, 4096 / head->vocab, take_rows, head);
 }
 
-static void add_to_dw(const Head *head, int64_t count) {
-  GwGemm gemm = {.rows = head->vocab, .columns = head->width, .depth = count};
-  gemm.a = (GwMatrix){head->logits, 1, head->logits_row};
-  gemm.b = (GwMatrix){head->x + head->first * head->width, head->width, 1};
-  gemm.c = head->call->out[1];
-  gemm.c_row = head->width;
-  gemm.accumulate = head->first > 0;
-  GW_KERNEL(gemm)(head->call->pool, &gemm, head->packing);
+/* ---- the ops ---- */
+
+void GW_KERNEL(head_loss)(const GwCall *call) {
+  Head head = head_of(call, false, call->shapes.attr[1]);
+  head.losses = call->out[0];
+  head.lses = call->out[1];
+  for (int64_t first = 0; take_chunk(&head, first); first += head.plan.chunk) {
+    make_logits(&head);
+    for_rows(&head);
+  }
+}
+
+static void run_gradient(Head *head, GwFixedBlock *sum) {
+  for (int64_t first = 0; take_chunk(head, first); first += head->plan.chunk) {
+    make_logits(head);
+    for_rows(head);
+    make_dx(head);
+    add_to_dw(head, sum);
+  }
 }
 
 void GW_KERNEL(head_loss_grad)(const GwCall *call) {
-  Head head = head_of(call);
-  for (; head.first < head.rows; head.first += head.chunk) {
-    int64_t count = gw_min_i64(head.chunk, head.rows - head.first);
-    make_logits(&head, count);
-    for_rows(&head, count, differentiate_rows);
-    make_dx(&head, count);
-    add_to_dw(&head, count);
-  }
+  Head head = head_of(call, false, call->shapes.attr[1]);
+  head.given = call->in[3];
+  head.dx = call->out[0];
+  head.dw = call->out[1];
+  run_gradient(&head, NULL);
+}
+
+void GW_KERNEL(head_loss_sum)(const GwCall *call) {
+  Head head = head_of(call, true, call->shapes.attr[3]);
+  head.losses = call->out[0];
+  head.dx = call->out[1];
+  if (head.plan.keeps_dw) head.dw = head.logits + head.plan.chunk * head.plan.logits_row;
+  GwFixedBlock sum = {.sum = call->in[3],
+                      .columns = head.width,
+                      .number = (int64_t)call->shapes.attr[1],
+                      .limit = call->shapes.attr[2],
+                      .fresh = call->in[6],
+                      .elements = gw_type_count(&call->shapes.in[3]),
+                      .signature = call->in[4],
+                      .guard = call->in[5]};
+  run_gradient(&head, &sum);
 }

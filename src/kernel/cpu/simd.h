@@ -238,23 +238,41 @@ static inline void gw_v_flush_end(unsigned before) { (void)before; }
 
 static inline gw_vf gw_v_zero(void) { return gw_v_set(0.0f); }
 
-/* e^x, as gw_exp */
+/* Unrolls the loop that follows wholly (at most 16 rounds), so that its arrays live in registers.
+ */
+#if defined(__clang__)
+#define GW_UNROLL _Pragma("unroll")
+#else
+#define GW_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* e^x of `n` <= GW_EXPS vectors, as gw_exp. They go step by step together: the chain of one is long
+ * and fills a processor's queue with instructions that wait, several side by side do not wait. */
+enum { GW_EXPS = 4 };
+static inline __attribute__((always_inline)) void gw_v_exp_all(gw_vf *x, int n) {
+  static const float coefficients[] = {GW_EXP_C6, GW_EXP_C5, GW_EXP_C4, GW_EXP_C3,
+                                       GW_EXP_C2, 1.0f,      1.0f};
+  gw_vf shifted[GW_EXPS], r[GW_EXPS], p[GW_EXPS];
+  GW_UNROLL for (int i = 0; i < n; i++) {
+    r[i] = gw_v_max(gw_v_set(GW_EXP_LOW), x[i]); /* low > x ? low : x */
+    r[i] = gw_v_min(gw_v_set(GW_EXP_HIGH), r[i]);
+    shifted[i] = gw_v_fma(r[i], gw_v_set(GW_LOG2E), gw_v_set(GW_ROUND_SHIFT));
+  }
+  GW_UNROLL for (int i = 0; i < n; i++) {
+    gw_vf whole = gw_v_sub(shifted[i], gw_v_set(GW_ROUND_SHIFT));
+    r[i] = gw_v_fma(whole, gw_v_set(-GW_LN2_HIGH), r[i]);
+    r[i] = gw_v_fma(whole, gw_v_set(-GW_LN2_LOW), r[i]);
+    p[i] = gw_v_set(GW_EXP_C7);
+  }
+  GW_UNROLL for (int k = 0; k < 7; k++) GW_UNROLL for (int i = 0; i < n; i++) p[i] =
+      gw_v_fma(p[i], r[i], gw_v_set(coefficients[k]));
+  GW_UNROLL for (int i = 0; i < n; i++) x[i] =
+      gw_v_of(gw_vi_add(gw_vi_of(p[i]), gw_vi_shl23(gw_vi_of(shifted[i]))));
+}
+
 static inline gw_vf gw_v_exp(gw_vf x) {
-  x = gw_v_max(gw_v_set(GW_EXP_LOW), x); /* low > x ? low : x */
-  x = gw_v_min(gw_v_set(GW_EXP_HIGH), x);
-  gw_vf shifted = gw_v_fma(x, gw_v_set(GW_LOG2E), gw_v_set(GW_ROUND_SHIFT));
-  gw_vf n = gw_v_sub(shifted, gw_v_set(GW_ROUND_SHIFT));
-  gw_vf r = gw_v_fma(n, gw_v_set(-GW_LN2_HIGH), x);
-  r = gw_v_fma(n, gw_v_set(-GW_LN2_LOW), r);
-  gw_vf p = gw_v_set(GW_EXP_C7);
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C6));
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C5));
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C4));
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C3));
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C2));
-  p = gw_v_fma(p, r, gw_v_set(1.0f));
-  p = gw_v_fma(p, r, gw_v_set(1.0f));
-  return gw_v_of(gw_vi_add(gw_vi_of(p), gw_vi_shl23(gw_vi_of(shifted))));
+  gw_v_exp_all(&x, 1);
+  return x;
 }
 
 /* ln x, as gw_log */
@@ -307,13 +325,10 @@ static inline float gw_v_sum16_total(const GwVSum16 *sum) {
 #endif
 }
 
-/* Unrolls the loop that follows wholly (at most 16 rounds), so that its arrays live in registers.
- */
-#if defined(__clang__)
-#define GW_UNROLL _Pragma("unroll")
-#else
-#define GW_UNROLL _Pragma("GCC unroll 16")
-#endif
+/* Asks for a cache line that will be used soon, into the second cache; any address will do. Far
+ * ahead it helps kernels whose arithmetic leaves the processor no room to look ahead by itself. */
+enum { GW_LINE_FLOATS = 16, GW_AHEAD_FLOATS = 1024 };
+static inline void gw_prefetch(const void *at) { __builtin_prefetch(at, 0, 2); }
 
 /* Transposes the square v: lane j of v[i] becomes lane i of v[j]. */
 static inline void gw_v_transpose(gw_vf v[GW_VL]) {
@@ -428,6 +443,7 @@ enum { GW_VD = GW_VL / 2 };
 typedef double gw_vd __attribute__((vector_size(GW_VD * 8)));
 typedef uint64_t gw_vu __attribute__((vector_size(GW_VD * 8)));
 typedef float gw_vh __attribute__((vector_size(GW_VD * 4)));
+typedef int32_t gw_vhi __attribute__((vector_size(GW_VD * 4)));
 
 /* Products of the lower 32 bits. */
 static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
@@ -440,12 +456,56 @@ static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
 #endif
 }
 
-/* as gw_nearest: x = high 2^32 + low, each part rounded by adding 1.5 2^52, whose last place is 1
- */
+/* a0 b0 a1 b1 ... */
+static inline void gw_vu_zip(gw_vu a, gw_vu b, gw_vu out[2]) {
+#if defined(GW_ISA_AVX512)
+  out[0] = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  out[1] = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif defined(GW_ISA_AVX2)
+  out[0] = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  out[1] = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#else
+  out[0] = __builtin_shufflevector(a, b, 0, 2);
+  out[1] = __builtin_shufflevector(a, b, 1, 3);
+#endif
+}
+
+/* as gw_nearest; without the instruction: x = high 2^32 + low, each part rounded by adding
+ * 1.5 2^52, whose last place is 1 */
 static inline gw_vu gw_vu_nearest(gw_vd x) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vu)_mm512_cvtpd_epi64((__m512d)x);
+#else
   gw_vd magic = (gw_vd){0} + 0x1.8p52;
   gw_vd shifted = x * 0x1p-32 + magic, low = x - (shifted - magic) * 0x1p32;
   return (((gw_vu)shifted - (gw_vu)magic) << 32) + ((gw_vu)(low + magic) - (gw_vu)magic);
+#endif
+}
+
+/* gw_nearest of floats of magnitudes up to 2^62 */
+static inline gw_vu gw_vu_from_float(gw_vh x) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vu)_mm512_cvtps_epi64((__m256)x);
+#else
+  return gw_vu_nearest(__builtin_convertvector(x, gw_vd));
+#endif
+}
+
+/* A store past the caches, for data that is not read soon; `p` is aligned to the vector. Before
+ * another thread may read it: gw_stream_end(). */
+static inline void gw_vu_stream(int64_t *p, gw_vu x) {
+#if defined(GW_ISA_AVX512)
+  _mm512_stream_si512((void *)p, (__m512i)x);
+#elif defined(GW_ISA_AVX2)
+  _mm256_stream_si256((void *)p, (__m256i)x);
+#else
+  memcpy(p, &x, sizeof x);
+#endif
+}
+static inline void gw_stream_end(void) {
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+  _mm_sfence();
+#endif
 }
 
 /* (double)(int64_t)x, rounded once */

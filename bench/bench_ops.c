@@ -1,0 +1,290 @@
+/* Speed of every op of op.def at the shapes of three models: time, arithmetic and traffic, and the
+ * share of whatever binds it, memory or multiply-adds, as measured on this machine in the same run.
+ *
+ *   bench_ops [ISA [OP...]]    generic, avx2 or avx512 (the best when absent); all ops when absent
+ *
+ * The ops are those of the real programs: the lane, total, update and decode programs that recipes
+ * give, the largest instance of each op in each model. Every figure is the median of several runs.
+ * An op is timed alone and again and again, so data that fits into the caches stays there: such
+ * rows are marked, and may exceed what memory allows. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "bench_support.h"
+#include "exec/backend_cpu.h"
+#include "model/model.h"
+#include "os/clock.h"
+#include "train/step_programs.h"
+
+enum { ROUNDS_MIN = 7, ROUNDS_MAX = 99, CASE_NS = 60000000, OVERRIDES_MAX = 10 };
+
+static const int64_t memory_sweep = (int64_t)1 << 30; /* bytes that no cache holds */
+static const int64_t cache_bytes = 2 << 20;           /* less than this is likely in L2 */
+
+/* A model is a few recipes, which together have all ops: gpt2, llama with swiglu and relu2. */
+typedef struct {
+  const char *title, *file;
+  const char *overrides[OVERRIDES_MAX];
+} Model;
+
+#define SIZES(layers, width, heads, batch, context, vocab)                                         \
+  "model.layers=" layers, "model.width=" width, "model.heads=" heads, "train.lane_batch=" batch,   \
+      "model.context=" context, "model.vocab_size=" vocab, "model.dropout=0.1", "train.lanes=1"
+
+static const Model models[] = {
+    {"GPT-2 124M, 4 x 1024",
+     "recipes/gpt2-124m.yaml",
+     {SIZES("12", "768", "12", "4", "1024", "50257")}},
+    {"baby GPT 6 x 384, 16 x 256",
+     "recipes/shakespeare-cpu.yaml",
+     {SIZES("6", "384", "6", "16", "256", "4096")}},
+    {"tiny GPT 4 x 128, 32 x 128",
+     "recipes/shakespeare-cpu.yaml",
+     {SIZES("4", "128", "4", "32", "128", "256")}},
+};
+
+static const char *const variants[][3] = {{NULL},
+                                          {"model.family=llama", "model.qk_norm=true"},
+                                          {"model.family=llama", "model.activation=relu2"}};
+
+typedef struct {
+  double fma;
+  BenchBandwidth memory;
+} Limits;
+
+/* ---- the instances: the largest of each op ---- */
+
+typedef struct {
+  bool has[GW_OP_COUNT];
+  GwShapes shapes[GW_OP_COUNT];
+} Instances;
+
+static void keep_largest(const GwProgram *program, Instances *instances) {
+  for (int32_t i = 0; i < program->op_count; i++) {
+    const GwOp *op = &program->ops[i];
+    const GwOpDef *def = gw_op_def(op->code);
+    GwShapes shapes;
+    if (gw_op_shapes(program, op, false, &shapes) != GW_OK) continue;
+    GwShapes *largest = &instances->shapes[op->code];
+    if (!instances->has[op->code] || gw_op_bytes(def, &shapes) > gw_op_bytes(def, largest))
+      *largest = shapes;
+    instances->has[op->code] = true;
+  }
+}
+
+static GwStatus keep_lane(const GwRecipe *recipe, Instances *instances) {
+  GwLaneProgram lane;
+  GW_TRY(gw_step_lane_program(recipe, &lane));
+  keep_largest(&lane.program, instances);
+  gw_program_deinit(&lane.program);
+  return GW_OK;
+}
+
+static GwStatus keep_step(const GwRecipe *recipe, Instances *instances) {
+  GwParamList params;
+  GwStepPrograms steps;
+  GW_TRY(gw_model_params(&recipe->model, &params));
+  GwStatus status = gw_step_programs_create(recipe, &params, &steps);
+  if (status == GW_OK) {
+    keep_largest(&steps.total, instances);
+    keep_largest(&steps.update, instances);
+    gw_step_programs_destroy(&steps);
+  }
+  gw_param_list_deinit(&params);
+  return status;
+}
+
+static GwStatus keep_decode(const GwRecipe *recipe, Instances *instances) {
+  GwDecodeProgram decode;
+  GW_TRY(gw_model_decode_program(&recipe->model, 1, 1, &decode));
+  keep_largest(&decode.program, instances);
+  gw_program_deinit(&decode.program);
+  return GW_OK;
+}
+
+static GwStatus collect(const Model *model, Instances *instances) {
+  *instances = (Instances){0};
+  for (size_t k = 0; k < GW_COUNT_OF(variants); k++) {
+    const char *overrides[OVERRIDES_MAX + 3];
+    int count = 0;
+    for (int i = 0; i < OVERRIDES_MAX && model->overrides[i]; i++)
+      overrides[count++] = model->overrides[i];
+    for (int i = 0; i < 3 && variants[k][i]; i++) overrides[count++] = variants[k][i];
+    GwRecipe recipe;
+    GW_TRY(gw_recipe_load(model->file, overrides, count, &recipe));
+    GW_TRY(keep_lane(&recipe, instances));
+    GW_TRY(keep_step(&recipe, instances));
+    GW_TRY(keep_decode(&recipe, instances));
+  }
+  return GW_OK;
+}
+
+/* ---- one instance's data ---- */
+
+/* Rows that an index may name: of the table, of the weight, or of the sum beside it. */
+static int64_t index_bound(const GwShapes *shapes) {
+  for (int i = 0; i < GW_IN_MAX; i++)
+    if (shapes->has[i] && shapes->in[i].rank == 2 && gw_type_count(&shapes->in[i]) > 0 &&
+        (i == 1 || i == 2 || shapes->in[i].dtype == GW_F32))
+      if (i != 0 || !shapes->has[2]) return shapes->in[i].dim[0];
+  return 1;
+}
+
+static void fill_whole(const GwShapes *shapes, const char *name, int32_t *data, int64_t n) {
+  bool is_index = strcmp(name, "ids") == 0 || strcmp(name, "targets") == 0;
+  bool is_position = strcmp(name, "positions") == 0;
+  int64_t bound = index_bound(shapes), context = n > 1024 ? 128 : n;
+  for (int64_t i = 0; i < n; i++)
+    data[i] = (int32_t)(is_index ? i * 7919 % bound : is_position ? i % context : 0);
+}
+
+static void fill_hyper(double *hyper) {
+  static const double values[8] = {1e-3, 0.9, 0.95, 1e-8, 1.1, 1.05, 0x1p-44, 1};
+  memcpy(hyper, values, sizeof values);
+}
+
+static void *input_create(const GwShapes *shapes, int i, const GwArg *arg) {
+  const GwType *type = &shapes->in[i];
+  void *data = gw_buffer_create(gw_type_size(type));
+  if (!data) return NULL;
+  if (type->dtype == GW_I32) fill_whole(shapes, arg->name, data, gw_type_count(type));
+  if (strcmp(arg->name, "hyper") == 0) fill_hyper(data);
+  if (strcmp(arg->name, "norm_and_scale") == 0) ((double *)data)[1] = 0x1p-44;
+  if (type->dtype == GW_F32)
+    for (int64_t k = 0; k < gw_type_count(type); k++)
+      ((float *)data)[k] = (float)(k * 7919 % 1009 + 1) * 1e-3f;
+  return data;
+}
+
+static void call_deinit(GwCall *call) {
+  for (int i = 0; i < GW_IN_MAX; i++) gw_buffer_destroy(call->in[i]);
+  for (int i = 0; i < GW_OUT_MAX; i++) gw_buffer_destroy(call->out[i]);
+  gw_buffer_destroy(call->scratch);
+}
+
+static GwStatus call_init(const GwOpDef *def, const GwShapes *shapes, GwPool *pool, GwCall *out) {
+  GwCall call = {.shapes = *shapes, .key = {.seed = 42, .step = 7}, .pool = pool};
+  bool whole = true;
+  for (int i = 0; i < gw_op_in_count(def); i++) {
+    if (!shapes->has[i]) continue;
+    call.in[i] = input_create(shapes, i, &def->in[i]);
+    whole = whole && call.in[i];
+  }
+  for (int i = 0; i < gw_op_out_count(def); i++) {
+    call.out[i] = gw_buffer_create(gw_type_size(&shapes->out[i]));
+    whole = whole && call.out[i];
+  }
+  call.scratch_bytes = def->scratch ? gw_align_up((size_t)def->scratch(shapes), GW_ALIGN) : 0;
+  call.scratch = gw_buffer_create(call.scratch_bytes * (size_t)gw_pool_threads(pool));
+  *out = call;
+  if (whole && call.scratch) return GW_OK;
+  call_deinit(out);
+  return gw_fail(GW_MEMORY, "no memory for the data of %s", def->name);
+}
+
+/* ---- a row of the table ---- */
+
+/* Seconds that memory needs for the op's least traffic: values updated in place, values read and
+ * written side by side, and what one of the two exceeds the other by. */
+static double memory_seconds(const GwOpDef *def, const GwShapes *shapes, const Limits *limits) {
+  double updated = 0, written = 0, total = (double)gw_op_bytes(def, shapes);
+  for (int i = 0; i < gw_op_in_count(def); i++)
+    if (shapes->has[i] && def->in[i].flags & GW_ARG_INOUT)
+      updated += 2 * (double)gw_type_size(&shapes->in[i]);
+  for (int i = 0; i < gw_op_out_count(def); i++) written += (double)gw_type_size(&shapes->out[i]);
+  updated = updated < total ? updated : total;
+  double read = total - updated - written, paired = read < written ? read : written;
+  const BenchBandwidth *memory = &limits->memory;
+  return updated / memory->update + 2 * paired / memory->copy + (read - paired) / memory->read +
+         (written - paired) / memory->write;
+}
+
+static double run_seconds(const GwBackend *backend, GwOpcode code, const GwCall *call) {
+  double seconds[ROUNDS_MAX];
+  int rounds = 0;
+  backend->run(backend, code, call); /* touches everything once */
+  uint64_t begin = gw_clock_ns();
+  while (rounds < ROUNDS_MIN || (rounds < ROUNDS_MAX && gw_clock_ns() - begin < CASE_NS)) {
+    uint64_t start = gw_clock_ns();
+    backend->run(backend, code, call);
+    seconds[rounds++] = (double)(gw_clock_ns() - start) * 1e-9;
+  }
+  return bench_median(seconds, rounds);
+}
+
+static GwStatus print_row(const GwBackend *backend, GwOpcode code, const GwShapes *shapes,
+                          GwPool *pool, const Limits *limits) {
+  const GwOpDef *def = gw_op_def(code);
+  GwCall call;
+  GW_TRY(call_init(def, shapes, pool, &call));
+  double seconds = run_seconds(backend, code, &call);
+  call_deinit(&call);
+  double flops = (double)def->flops(shapes), bytes = (double)gw_op_bytes(def, shapes);
+  double by_memory = memory_seconds(def, shapes, limits);
+  double by_fma = limits->fma > 0 ? flops / limits->fma : 0;
+  bool fma = by_fma > by_memory;
+  printf("%7d  %-16s  %10.1f  %10.2f  %9.3f  %7.1f  %8.1f  %-6s  %6.1f %%%s\n",
+         gw_pool_threads(pool), def->name, seconds * 1e6, flops * 1e-6, bytes * 1e-6,
+         bytes / seconds * 1e-9, flops / seconds * 1e-9, fma ? "fma" : "memory",
+         100 * (fma ? by_fma : by_memory) / seconds, bytes < (double)cache_bytes ? " cached" : "");
+  return GW_OK;
+}
+
+/* ---- the whole table ---- */
+
+static bool is_asked(const char *name, char **names, int count) {
+  for (int i = 0; i < count; i++)
+    if (strcmp(names[i], name) == 0) return true;
+  return count == 0;
+}
+
+static GwStatus run_model(const GwBackend *backend, const Model *model, GwPool *pool,
+                          const Limits *limits, char **names, int count) {
+  Instances instances;
+  GW_TRY(collect(model, &instances));
+  printf("\n%s\n%7s  %-16s  %10s  %10s  %9s  %7s  %8s  %-6s  %8s\n", model->title, "threads", "op",
+         "us", "MFLOP", "MB", "GB/s", "GFLOP/s", "bound", "of bound");
+  for (GwOpcode code = 0; code < GW_OP_COUNT; code++)
+    if (instances.has[code] && is_asked(gw_op_def(code)->name, names, count))
+      GW_TRY(print_row(backend, code, &instances.shapes[code], pool, limits));
+  return GW_OK;
+}
+
+static Limits measure_limits(int threads) {
+  Limits limits = {bench_peak_fma(threads), bench_bandwidth(threads, memory_sweep)};
+  const BenchBandwidth *memory = &limits.memory;
+  printf("\n%d thread%s: multiply-adds %.1f GFLOP/s, of bf16 pairs %.1f GFLOP/s; memory GB/s: read "
+         "%.1f, write %.1f, copy %.1f, update in place %.1f\n",
+         threads, threads == 1 ? "" : "s", limits.fma * 1e-9, bench_peak_bf16(threads) * 1e-9,
+         memory->read * 1e-9, memory->write * 1e-9, memory->copy * 1e-9, memory->update * 1e-9);
+  return limits;
+}
+
+static GwStatus run_threads(const GwBackend *backend, int threads, char **names, int count) {
+  Limits limits = measure_limits(threads);
+  GwPool *pool = NULL;
+  GW_TRY(gw_pool_create(threads, &pool));
+  GwStatus status = GW_OK;
+  for (size_t m = 0; m < GW_COUNT_OF(models) && status == GW_OK; m++)
+    status = run_model(backend, &models[m], pool, &limits, names, count);
+  gw_pool_destroy(pool);
+  return status;
+}
+
+int main(int argc, char **argv) {
+  GwIsa isa = gw_isa_best();
+  if ((argc > 1 && !gw_isa_from_name(argv[1], &isa)) || !gw_isa_available(isa)) {
+    fprintf(stderr, "usage: bench_ops [generic|avx2|avx512 [OP...]] (this machine's best: %s)\n",
+            gw_isa_name(gw_isa_best()));
+    return 2;
+  }
+  int names = argc > 2 ? argc - 2 : 0;
+  printf("%s, run in the repository's root\n", gw_isa_name(isa));
+  GwStatus status = run_threads(gw_backend_cpu(isa), 1, argv + 2, names);
+  if (status == GW_OK) status = run_threads(gw_backend_cpu(isa), 2, argv + 2, names);
+  if (status == GW_OK) return 0;
+  fprintf(stderr, "bench_ops: %s\n", gw_error_message());
+  return 1;
+}
