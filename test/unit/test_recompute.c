@@ -73,7 +73,7 @@ static void the_cheapest_is_chosen(void **state) {
   GwType type = gw_type_2d(GW_F32, 32, 32), square = gw_type_2d(GW_F32, 32, 32);
   GwValueId input = gw_value_add(&p, GW_CLASS_PARAM, type, "input");
   GwValueId weight = gw_value_add(&p, GW_CLASS_PARAM, square, "weight");
-  GwValueId x = gw_linear(&p, input, weight, 0), g = gw_gelu(&p, input), y = input;
+  GwValueId x = gw_linear(&p, input, weight, 0, GW_OPERANDS_F32), g = gw_gelu(&p, input), y = input;
   for (int i = 0; i < 4; i++) {
     GwValueId z = gw_gelu(&p, y);
     y = gw_add(&p, z, y); /* three values here, x and g idle */
