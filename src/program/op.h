@@ -108,9 +108,11 @@ GwValueId gw_gradient_out(const GwGradient *gradient, const GwOp *op, int i);
 bool gw_gradient_wanted(const GwGradient *gradient, GwValueId value);
 /* Adds `d` to dL/d(value); for a parameter it goes to its fixed-point sum at once. */
 void gw_gradient_add(GwGradient *gradient, GwValueId value, GwValueId d);
-/* The fixed-point sum of a parameter, for rules that add to it directly. */
+/* The fixed-point sum of a parameter, for rules that add to it directly: each call is for one op
+ * that does. */
 typedef struct {
   GwValueId sum, signature, guard;
+  GwValueId fresh;     /* for the program's first addition to this sum; 0 for later ones */
   double first, limit; /* attributes of accumulating ops */
 } GwAccumulator;
 GwAccumulator gw_gradient_accumulator(GwGradient *gradient, GwValueId param);

@@ -3,21 +3,27 @@
 #include "kernel/cpu/fixed_add.h"
 #include "kernel/cpu/kernel.h"
 
-enum { GRAIN = 4096 /* elements worth a task */ };
+enum { BLOCK = 4096 /* elements worth a task */ };
 
-static void accumulate_range(const GwCall *call, void *context, int64_t first, int64_t last,
-                             int thread) {
+static void accumulate_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
+                              int thread) {
   (void)context;
   (void)thread;
-  GwFixedTally tally = {.limit = call->shapes.attr[1]};
-  gw_fixed_add((const float *)call->in[0] + first, last - first,
-               (int64_t)call->shapes.attr[0] + first, &tally, (int64_t *)call->in[1] + first);
-  gw_atomic_add_u64(call->in[2], tally.signature);
-  gw_atomic_add_u64(call->in[3], tally.bad);
+  int64_t count = gw_type_count(&call->shapes.in[0]), begin = first * BLOCK;
+  GwFixedTally tally = gw_fixed_begin(call->shapes.attr[1], call->in[4], count);
+  gw_fixed_add(&tally, (const float *)call->in[0] + begin, gw_min_i64(last * BLOCK, count) - begin,
+               (int64_t)call->shapes.attr[0] + begin, (int64_t *)call->in[1] + begin);
+  gw_fixed_end(&tally, call->in[2], call->in[3]);
 }
 
 void GW_KERNEL(accumulate)(const GwCall *call) {
-  GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, accumulate_range, NULL);
+  int64_t blocks = gw_ceil_div(gw_type_count(&call->shapes.in[0]), BLOCK);
+  GW_KERNEL(split)(call, blocks, 1, accumulate_blocks, NULL);
+}
+
+static void clear_columns(int64_t *sum, const GwType *type, int64_t first, int64_t last) {
+  for (int64_t row = 0; row < gw_rows(type); row++)
+    memset(sum + row * gw_columns(type) + first, 0, (size_t)(last - first) * sizeof *sum);
 }
 
 /* Columns [first, last) of every token: no two threads meet, however often an id occurs. */
@@ -26,21 +32,21 @@ static void embedding_sum_columns(const GwCall *call, void *context, int64_t fir
   (void)context;
   (void)thread;
   const float *dy = call->in[0];
-  const int32_t *ids = call->in[1];
+  const int32_t *ids = call->in[1], *fresh = call->in[5];
   int64_t *sum = call->in[2], number = (int64_t)call->shapes.attr[0];
   int64_t rows = gw_rows(&call->shapes.in[0]), width = gw_columns(&call->shapes.in[0]);
-  GwFixedTally tally = {.limit = call->shapes.attr[1] / (double)rows};
+  if (fresh && *fresh) clear_columns(sum, &call->shapes.in[2], first, last);
+  GwFixedTally tally = gw_fixed_begin(call->shapes.attr[1] / (double)rows, NULL, rows * width);
   for (int64_t n = 0; n < rows; n++) {
     int64_t at = ids[n] * width + first;
-    gw_fixed_add(dy + n * width + first, last - first, number + at, &tally, sum + at);
+    gw_fixed_add(&tally, dy + n * width + first, last - first, number + at, sum + at);
   }
-  gw_atomic_add_u64(call->in[3], tally.signature);
-  gw_atomic_add_u64(call->in[4], tally.bad);
+  gw_fixed_end(&tally, call->in[3], call->in[4]);
 }
 
 void GW_KERNEL(embedding_sum)(const GwCall *call) {
   const GwType *dy = &call->shapes.in[0];
-  int64_t grain = gw_max_i64(gw_ceil_div(GRAIN, gw_rows(dy)), 32);
+  int64_t grain = gw_max_i64(gw_ceil_div(BLOCK, gw_rows(dy)), 32);
   GW_KERNEL(split)(call, gw_columns(dy), grain, embedding_sum_columns, NULL);
 }
 
