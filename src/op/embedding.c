@@ -24,6 +24,11 @@ static int64_t embedding_flops(const GwShapes *s) {
   return 0;
 }
 
+/* The rows that are looked up, not the table. */
+static int64_t embedding_bytes(const GwShapes *s) {
+  return (int64_t)(2 * gw_type_size(&s->out[0]) + gw_type_size(&s->in[1]));
+}
+
 static int64_t embedding_units(const GwShapes *s) { return gw_rows(&s->in[1]); }
 
 static void embedding_reference(const GwCall *call, int64_t first, int64_t last) {
@@ -50,6 +55,7 @@ const GwOpDef GW_OP_DEF(embedding) = {
     .shape = embedding_shape,
     .gradient = embedding_gradient,
     .flops = embedding_flops,
+    .bytes = embedding_bytes,
     .units = embedding_units,
     .reference = embedding_reference,
     .example = embedding_example,
@@ -68,6 +74,12 @@ static GwStatus embedding_sum_shape(GwShapes *s) {
 
 /* scale, round, weigh, add to the signature, add to the sum */
 static int64_t embedding_sum_flops(const GwShapes *s) { return 5 * gw_type_count(&s->in[0]); }
+
+/* Every id another one: its row of the sum is read and written. */
+static int64_t embedding_sum_bytes(const GwShapes *s) {
+  int64_t sums = gw_type_count(&s->in[0]) * (int64_t)sizeof(int64_t);
+  return (int64_t)(gw_type_size(&s->in[0]) + gw_type_size(&s->in[1])) + 2 * sums;
+}
 
 static int64_t embedding_sum_units(const GwShapes *s) { return gw_rows(&s->in[2]); }
 
@@ -115,6 +127,7 @@ const GwOpDef GW_OP_DEF(embedding_sum) = {
     .attr = {"first", "limit"},
     .shape = embedding_sum_shape,
     .flops = embedding_sum_flops,
+    .bytes = embedding_sum_bytes,
     .units = embedding_sum_units,
     .reference = embedding_sum_reference,
     .example = embedding_sum_example,

@@ -66,6 +66,8 @@ typedef struct {
   /* Arithmetic operations (a fused multiply-add counts 2, any other operation or function 1); may
    * read small inputs of `call` when it depends on data (then an upper bound with call NULL). */
   int64_t (*flops)(const GwShapes *shapes);
+  /* Least bytes an execution must move, where that is not each value once: lookups touch a part. */
+  int64_t (*bytes)(const GwShapes *shapes);
   /* Scratch that the fast kernels need, bytes per thread; NULL for none. */
   int64_t (*scratch)(const GwShapes *shapes);
   /* Independent units of the result: any subset can be computed alone. */
@@ -88,7 +90,8 @@ int gw_op_attr_count(const GwOpDef *def);
 /* Collects the types and attributes of `op`; runs the shape rule when `infer`. */
 GwStatus gw_op_shapes(const GwProgram *program, const GwOp *op, bool infer, GwShapes *out);
 
-/* Least bytes an execution must move: each value read once and written once, no workspace. */
+/* Least bytes an execution must move: what the op's own rule says, or each value read once and
+ * written once, no workspace. */
 int64_t gw_op_bytes(const GwOpDef *def, const GwShapes *shapes);
 
 /* The op files define their GwOpDef under this name, once per real type. */

@@ -26,6 +26,14 @@ static void clear_columns(int64_t *sum, const GwType *type, int64_t first, int64
     memset(sum + row * gw_columns(type) + first, 0, (size_t)(last - first) * sizeof *sum);
 }
 
+enum { ROWS_AHEAD = 4 };
+
+/* Rows of sums lie anywhere: the processor cannot guess the next one. */
+static void ask_for(const int64_t *sum, const float *dy, int64_t n) {
+  for (int64_t i = 0; i < n; i += 8) gw_prefetch(sum + i);
+  for (int64_t i = 0; i < n; i += GW_LINE_FLOATS) gw_prefetch(dy + i);
+}
+
 /* Columns [first, last) of every token: no two threads meet, however often an id occurs. */
 static void embedding_sum_columns(const GwCall *call, void *context, int64_t first, int64_t last,
                                   int thread) {
@@ -38,7 +46,8 @@ static void embedding_sum_columns(const GwCall *call, void *context, int64_t fir
   if (fresh && *fresh) clear_columns(sum, &call->shapes.in[2], first, last);
   GwFixedTally tally = gw_fixed_begin(call->shapes.attr[1] / (double)rows, NULL, rows * width);
   for (int64_t n = 0; n < rows; n++) {
-    int64_t at = ids[n] * width + first;
+    int64_t at = ids[n] * width + first, ahead = gw_min_i64(n + ROWS_AHEAD, rows - 1);
+    ask_for(sum + ids[ahead] * width + first, dy + ahead * width + first, last - first);
     gw_fixed_add(&tally, dy + n * width + first, last - first, number + at, sum + at);
   }
   gw_fixed_end(&tally, call->in[3], call->in[4]);
@@ -50,14 +59,42 @@ void GW_KERNEL(embedding_sum)(const GwCall *call) {
   GW_KERNEL(split)(call, gw_columns(dy), grain, embedding_sum_columns, NULL);
 }
 
-/* One number per token: the reference is the kernel. */
 static void tally_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
                          int thread) {
   (void)context;
   (void)thread;
-  gw_op_def(GW_OP_TALLY)->reference(call, first, last);
+  const float *losses = call->in[0];
+  const int32_t *targets = call->in[1];
+  int64_t *tally = call->in[2], sum = 0, real = 0, good = 0, begin = first * BLOCK, i = begin;
+  int64_t end = gw_min_i64(last * BLOCK, gw_type_count(&call->shapes.in[0]));
+  gw_vu sums = {0};
+  gw_vhi reals = {0}, goods = {0};
+  for (; i + GW_VD <= end; i += GW_VD) {
+    gw_vh loss;
+    gw_vhi target;
+    memcpy(&loss, losses + i, sizeof loss);
+    memcpy(&target, targets + i, sizeof target);
+    gw_vhi fits = (gw_vhi)(loss < 0x1p12f) & (gw_vhi)(loss > -0x1p12f); /* all ones: yes */
+    sums += gw_vu_from_float((gw_vh)((gw_vhi)loss & fits) * (float)GW_LOSS_SCALE);
+    reals -= (gw_vhi)(target >= 0);
+    goods -= fits;
+  }
+  for (; i < end; i++) {
+    bool fits = losses[i] < 0x1p12f && losses[i] > -0x1p12f;
+    sum += fits ? gw_nearest((double)losses[i] * GW_LOSS_SCALE) : 0;
+    real += targets[i] >= 0;
+    good += fits;
+  }
+  for (int lane = 0; lane < GW_VD; lane++) {
+    real += reals[lane];
+    good += goods[lane];
+  }
+  gw_atomic_add_i64(&tally[0], sum + (int64_t)gw_lanes_sum(sums));
+  gw_atomic_add_i64(&tally[1], real);
+  gw_atomic_add_i64(&tally[2], end - begin - good);
 }
 
 void GW_KERNEL(tally)(const GwCall *call) {
-  GW_KERNEL(split)(call, gw_op_def(GW_OP_TALLY)->units(&call->shapes), 1, tally_blocks, NULL);
+  int64_t blocks = gw_ceil_div(gw_type_count(&call->shapes.in[0]), BLOCK);
+  GW_KERNEL(split)(call, blocks, 1, tally_blocks, NULL);
 }
