@@ -234,14 +234,21 @@ static void small_sizes(void **state) {
 
 static void few_rows(void **state) {
   (void)state;
-  for (int64_t rows = 1; rows <= 18; rows += 3) check((Size){rows, 530, 801}, false);
+  for (int64_t rows = 1; rows <= 18; rows += 3) check((Size){rows, 137, 401}, false);
 }
 
 static void several_blocks(void **state) {
   (void)state;
-  check((Size){127, 785, 387}, false);
-  check((Size){600, 33, 130}, false);
-  check((Size){29, 70, 1543}, false);
+  check((Size){43, 401, 387}, false);
+  check((Size){600, 33, 31}, false);
+  check((Size){29, 35, 1543}, false);
+}
+
+/* Rows of B that are used where they lie. */
+static void whole_tiles_of_columns(void **state) {
+  (void)state;
+  check((Size){31, 64, 403}, false);
+  check((Size){17, 352, 30}, false);
 }
 
 static void odd_and_long(void **state) {
@@ -255,9 +262,8 @@ static void odd_and_long(void **state) {
 int main(int argc, char **argv) {
   rng = gw_rng(gw_test_seed(argc, argv, 1), 0);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(small_sizes),
-      cmocka_unit_test(few_rows),
-      cmocka_unit_test(several_blocks),
+      cmocka_unit_test(small_sizes),    cmocka_unit_test(few_rows),
+      cmocka_unit_test(several_blocks), cmocka_unit_test(whole_tiles_of_columns),
       cmocka_unit_test(odd_and_long),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,7 @@ typedef struct {
   GwPanels rows;
   int64_t column, k, depth; /* the block */
   GwTile tile;              /* what all tiles of the block have in common */
+  int64_t panel_b;          /* floats between panels of B */
   Ahead ahead_a, ahead_b, beside;
 } Task;
 
@@ -74,7 +75,7 @@ static bool take(Ahead *ahead, GwTile *tile) {
 static void run_row_of_tiles(Task *task, const GwTile *first) {
   for (int64_t j = 0; j < first->columns; j += GW_TILE_COLUMNS) {
     GwTile tile = *first;
-    tile.b += j / GW_TILE_COLUMNS * gw__panel_b(tile.steps);
+    tile.b += j / GW_TILE_COLUMNS * task->panel_b;
     tile.c += j;
     bool last = j + GW_TILE_COLUMNS >= first->columns;
     const float *next = last ? first->c + tile.rows * tile.c_row : tile.c + GW_TILE_COLUMNS;
@@ -138,6 +139,25 @@ static Ahead block_after(const Task *task) {
   return ahead_of(part(gemm->b, k, column), columns > 0 ? depth : 0, columns);
 }
 
+/* The block of B is packed, or stays where it lies: its rows are then so short that the panels are
+ * close together, as the caches like it. */
+static void place_b(Task *task) {
+  GwTileKind kind = task->plan->kind;
+  GwMatrix b = part(task->plan->gemm->b, task->k, task->column);
+  GwTile *tile = &task->tile;
+  bool whole = tile->columns % GW_TILE_COLUMNS == 0;
+  if (kind == GW_TILE_F32 && b.column == 1 && b.row <= GW_COLUMN_BLOCK && whole) {
+    tile->b = b.at;
+    tile->b_step = b.row;
+    task->panel_b = GW_TILE_COLUMNS;
+    return;
+  }
+  GW_KERNEL(gemm_pack_b)(kind, b, task->depth, tile->columns, task->panels_b);
+  tile->b = task->panels_b;
+  tile->b_step = GW_TILE_COLUMNS;
+  task->panel_b = gw__panel_b(tile->steps);
+}
+
 static void run_block(Task *task) {
   const Plan *plan = task->plan;
   const GwGemm *gemm = plan->gemm;
@@ -147,8 +167,7 @@ static void run_block(Task *task) {
   tile->steps = plan->kind == GW_TILE_PAIRS ? gw_ceil_div(task->depth, 2) : task->depth;
   tile->accumulate = gemm->accumulate || task->k > 0;
   tile->bias = gemm->bias && finished ? gemm->bias + task->column : NULL;
-  GwMatrix b = part(gemm->b, task->k, task->column);
-  GW_KERNEL(gemm_pack_b)(plan->kind, b, task->depth, tile->columns, task->panels_b);
+  place_b(task);
   task->ahead_b = block_after(task);
   int64_t count = tile->by_rows ? 1 : PANELS_PACKED_BY_DEPTH;
   for (int64_t p = 0; p < task->rows.panels; p += count)
@@ -166,7 +185,7 @@ static void run_task(void *context, int64_t number, int thread) {
   task.first_column = number / plan->row_tasks * plan->columns;
   task.columns = gw_min_i64(task.first_column + plan->columns, gemm->columns);
   task.rows = gw__panels(gw_min_i64(plan->rows, gemm->rows - task.first_row));
-  task.tile = (GwTile){.b = task.panels_b, .by_rows = gemm->a.column == 1};
+  task.tile = (GwTile){.by_rows = gemm->a.column == 1};
   task.tile.c_row = gemm->c ? gemm->c_row : plan->block_columns;
   for (task.column = task.first_column; task.column < task.columns;
        task.column += plan->block_columns)

@@ -56,8 +56,8 @@ void GW_KERNEL(gemm_pack_b)(GwTileKind kind, GwMatrix b, int64_t depth, int64_t 
                             float *panels);
 
 typedef struct {
-  const float *a, *b; /* one panel each */
-  int64_t steps;
+  const float *a, *b;    /* one panel each */
+  int64_t steps, b_step; /* b_step: floats from one step of B to the next */
   float *c;
   const float *prefetch_c; /* the tile to prefetch: this one, or the next if it will be read */
   int64_t c_row;

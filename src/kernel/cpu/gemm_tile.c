@@ -104,11 +104,11 @@ enum {
 INLINE void steps(Sums *sums, const GwTile *tile, int64_t k, Shape shape) {
   const int64_t a_step = shape.by_rows ? 1 : GW_A_DEPTH;
   const int64_t swap = shape.kind == GW_TILE_BF16; /* the second of a pair comes first */
-  const float *a = tile->a + k * a_step, *b = tile->b + k * GW_TILE_COLUMNS;
+  const float *a = tile->a + k * a_step, *b = tile->b + k * tile->b_step;
   int64_t column = k % GW_AHEAD_STEPS * (GW_AHEAD_BYTES / GW_AHEAD_STEPS);
   __builtin_prefetch(tile->ahead + k / GW_AHEAD_STEPS * tile->ahead_row + column, 0, 2);
   GW_UNROLL for (int64_t i = 0; i < SLOT_STEPS; i++)
-      step(sums, a + (i ^ swap) * a_step, b + (i ^ swap) * GW_TILE_COLUMNS, shape);
+      step(sums, a + (i ^ swap) * a_step, b + (i ^ swap) * tile->b_step, shape);
 }
 
 INLINE void multiply(Sums *sums, const GwTile *tile, Shape shape) {
@@ -124,7 +124,7 @@ INLINE void multiply(Sums *sums, const GwTile *tile, Shape shape) {
   for (; k < whole; k += SLOT_STEPS) steps(sums, tile, k, shape);
   for (int64_t i = k; i < tile->steps; i++) {
     int64_t at = (i ^ swap) < tile->steps ? i ^ swap : i;
-    step(sums, tile->a + at * a_step, tile->b + at * GW_TILE_COLUMNS, shape);
+    step(sums, tile->a + at * a_step, tile->b + at * tile->b_step, shape);
   }
 }
 
