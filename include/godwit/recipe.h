@@ -21,15 +21,18 @@ typedef enum {
   GW_SCHEDULE_CONSTANT
 } GwScheduleKind;
 
+typedef enum { GW_PROFILE_F32, GW_PROFILE_BF16 } GwProfile;
+
 typedef struct {
-  GwFamily family;    /* llama | gpt2 */
-  int32_t layers;     /* L */
-  int32_t width;      /* C */
-  int32_t heads;      /* H; the head size is width / heads, even */
-  int32_t kv_heads;   /* Hkv, divides heads; 0 means heads (gpt2: must equal heads) */
-  int32_t hidden;     /* F; 0 means 4 C (gpt2, gelu, relu2) or 8/3 C rounded up to 32 (swiglu) */
-  int32_t context;    /* T, tokens */
-  int32_t vocab_size; /* V; 0 means taken from the data */
+  GwProfile dtype;  /* key `dtype`: f32 | bf16, the operands of matrix products; all else is f32 */
+  GwFamily family;  /* llama | gpt2 */
+  int32_t layers;   /* L */
+  int32_t width;    /* C */
+  int32_t heads;    /* H; the head size is width / heads, even */
+  int32_t kv_heads; /* Hkv, divides heads; 0 means heads (gpt2: must equal heads) */
+  int32_t hidden;   /* F; 0 means 4 C (gpt2, gelu, relu2) or 8/3 C rounded up to 32 (swiglu) */
+  int32_t context;  /* T, tokens */
+  int32_t vocab_size;      /* V; 0 means taken from the data */
   GwActivation activation; /* llama: swiglu (default) or relu2; gpt2: gelu */
   bool qk_norm;            /* RMSNorm on each head's q and k before the rotation (llama) */
   bool tie_embeddings;     /* the head shares the token embedding (gpt2: always) */
@@ -67,6 +70,7 @@ typedef struct {
       checkpoint_every;     /* steps; 0 is off (checkpoint: only at the end) */
   int64_t validate_tokens;  /* upper bound per validation while training; 0 means all */
   int32_t keep_checkpoints; /* the newest n are kept; >= 1 */
+  int64_t memory_limit;     /* bytes that training may plan for; 0: none. No result depends on it */
 } GwTrainRecipe;
 
 typedef struct {
@@ -80,6 +84,9 @@ typedef struct {
   GwTrainRecipe train;
   GwDataRecipe data;
 } GwRecipe;
+
+/* "f32", "bf16" */
+const char *gw_profile_name(GwProfile profile);
 
 /* The defaults, as documented in docs/formats.md. */
 GwRecipe gw_recipe_default(void);
@@ -96,8 +103,8 @@ GwStatus gw_recipe_parse(const char *name, const char *text, size_t size,
 /* The resolved recipe as YAML in a malloc'd string; reads back to an equal recipe. */
 GwStatus gw_recipe_write(const GwRecipe *recipe, char **out);
 
-/* 64-bit identity of what the recipe computes: model, train (not log/validate/checkpoint cadence,
- * not steps) and data seed. Two runs may share state only if it is equal. */
+/* 64-bit identity of what the recipe computes: dtype, model, train (not log/validate/checkpoint
+ * cadence, not steps) and data seed. Two runs may share state only if it is equal. */
 uint64_t gw_recipe_identity(const GwRecipe *recipe);
 
 #endif

@@ -14,7 +14,7 @@ static GwValueId linear(GwModelBuilder *b, GwValueId x, GwInit init, int64_t out
                         int layer, const char *name) {
   GwValueId weight = gw__param(b, init, out, in, "h.%d.%s.weight", layer, name);
   GwValueId bias = gw__param(b, GW_INIT_ZERO, 0, out, "h.%d.%s.bias", layer, name);
-  return gw_linear(b->p, x, weight, bias, GW_OPERANDS_F32);
+  return gw__linear(b, x, weight, bias);
 }
 
 static GwValueId block(GwModelBuilder *b, int layer, GwValueId x) {

@@ -14,12 +14,12 @@ static GwValueId attention_block(GwModelBuilder *b, const Sizes *s, int layer, G
   GwProgram *p = b->p;
   int64_t q_width = s->heads * s->head, kv_width = s->kv_heads * s->head;
 #define NAME(text) "model.layers.%d.self_attn." text ".weight", layer
-  GwValueId q = gw_linear(p, x, gw__param(b, GW_INIT_NORMAL, q_width, s->width, NAME("q_proj")), 0,
-                          GW_OPERANDS_F32);
-  GwValueId k = gw_linear(p, x, gw__param(b, GW_INIT_NORMAL, kv_width, s->width, NAME("k_proj")), 0,
-                          GW_OPERANDS_F32);
-  GwValueId v = gw_linear(p, x, gw__param(b, GW_INIT_NORMAL, kv_width, s->width, NAME("v_proj")), 0,
-                          GW_OPERANDS_F32);
+  GwValueId q =
+      gw__linear(b, x, gw__param(b, GW_INIT_NORMAL, q_width, s->width, NAME("q_proj")), 0);
+  GwValueId k =
+      gw__linear(b, x, gw__param(b, GW_INIT_NORMAL, kv_width, s->width, NAME("k_proj")), 0);
+  GwValueId v =
+      gw__linear(b, x, gw__param(b, GW_INIT_NORMAL, kv_width, s->width, NAME("v_proj")), 0);
   if (b->model->qk_norm) {
     q = gw_rms_norm(p, q, gw__param(b, GW_INIT_ONE, 0, s->head, NAME("q_norm")), s->epsilon);
     k = gw_rms_norm(p, k, gw__param(b, GW_INIT_ONE, 0, s->head, NAME("k_norm")), s->epsilon);
@@ -29,7 +29,7 @@ static GwValueId attention_block(GwModelBuilder *b, const Sizes *s, int layer, G
   GwValueId y = gw__attention(b, layer, q, k, v);
   GwValueId w = gw__param(b, GW_INIT_RESIDUAL, s->width, q_width, NAME("o_proj"));
 #undef NAME
-  return gw__dropout(b, gw_linear(p, y, w, 0, GW_OPERANDS_F32));
+  return gw__dropout(b, gw__linear(b, y, w, 0));
 }
 
 static GwValueId mlp_block(GwModelBuilder *b, const Sizes *s, int layer, GwValueId x) {
@@ -39,16 +39,15 @@ static GwValueId mlp_block(GwModelBuilder *b, const Sizes *s, int layer, GwValue
   if (b->model->activation == GW_ACTIVATION_SWIGLU) {
     GwValueId gate = gw__param(b, GW_INIT_NORMAL, s->hidden, s->width, NAME("gate_proj"));
     GwValueId up = gw__param(b, GW_INIT_NORMAL, s->hidden, s->width, NAME("up_proj"));
-    GwValueId gated = gw_linear(p, x, gate, 0,
-                                GW_OPERANDS_F32); /* in statements: argument order is not defined */
-    h = gw_swiglu(p, gated, gw_linear(p, x, up, 0, GW_OPERANDS_F32));
+    GwValueId gated = gw__linear(b, x, gate, 0); /* in statements: argument order is not defined */
+    h = gw_swiglu(p, gated, gw__linear(b, x, up, 0));
   } else {
     GwValueId up = gw__param(b, GW_INIT_NORMAL, s->hidden, s->width, NAME("up_proj"));
-    h = gw_relu2(p, gw_linear(p, x, up, 0, GW_OPERANDS_F32));
+    h = gw_relu2(p, gw__linear(b, x, up, 0));
   }
   GwValueId down = gw__param(b, GW_INIT_RESIDUAL, s->width, s->hidden, NAME("down_proj"));
 #undef NAME
-  return gw__dropout(b, gw_linear(p, h, down, 0, GW_OPERANDS_F32));
+  return gw__dropout(b, gw__linear(b, h, down, 0));
 }
 
 GwHidden gw__llama(GwModelBuilder *b) {

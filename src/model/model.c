@@ -18,6 +18,7 @@ static GwHidden forward(GwModelBuilder *b) {
 static GwModelBuilder builder(GwProgram *p, const GwModelRecipe *model, int64_t rows) {
   GwType ids = gw_type_1d(GW_I32, rows);
   GwModelBuilder b = {.p = p, .model = model, .context = model->context};
+  b.operands = model->dtype == GW_PROFILE_BF16 ? GW_OPERANDS_BF16 : GW_OPERANDS_F32;
   b.tokens = gw_value_add(p, GW_CLASS_INPUT, ids, "tokens");
   b.positions = gw_value_add(p, GW_CLASS_INPUT, ids, "positions");
   return b;
@@ -44,7 +45,7 @@ static void forward_and_loss(GwModelBuilder *b, double z_loss, GwLaneProgram *ou
       gw_type_1d(GW_I32, p->status == GW_OK ? p->values[b->tokens].type.dim[0] : 0), "targets");
   out->tally = gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 3), "tally");
   GwHidden hidden = forward(b);
-  GwValueId losses = gw_head_loss(p, hidden.x, hidden.head, out->targets, z_loss, GW_OPERANDS_F32);
+  GwValueId losses = gw_head_loss(p, hidden.x, hidden.head, out->targets, z_loss, b->operands);
   gw_tally(p, losses, out->targets, out->tally);
 }
 
@@ -65,6 +66,24 @@ GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double
                                 &out->signature, &out->guard, &out->fresh, NULL});
 }
 
+GwStatus gw_lane_program_fit(GwLaneProgram *lane, int64_t limit, GwRecomputation *out) {
+  GwProgram *p = &lane->program;
+  GwStatus status = gw_recompute(p, limit, out);
+  if (status == GW_OK) status = gw_program_verify(p);
+  if (status != GW_OK) {
+    gw_program_deinit(p);
+    return status;
+  }
+  lane->tokens = gw_value_find(p, GW_CLASS_INPUT, "tokens");
+  lane->positions = gw_value_find(p, GW_CLASS_INPUT, "positions");
+  lane->targets = gw_value_find(p, GW_CLASS_INPUT, "targets");
+  lane->tally = gw_value_find(p, GW_CLASS_ACCUM, "tally");
+  lane->signature = gw_value_find(p, GW_CLASS_ACCUM, "signature");
+  lane->guard = gw_value_find(p, GW_CLASS_ACCUM, "guard");
+  lane->fresh = gw_value_find(p, GW_CLASS_INPUT, "fresh");
+  return GW_OK;
+}
+
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out) {
   *out = (GwLaneProgram){0};
   gw_program_init(&out->program, "loss");
@@ -74,18 +93,24 @@ GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLane
                 (GwValueId *[]){&out->tokens, &out->targets, &out->positions, &out->tally, NULL});
 }
 
-GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDecodeProgram *out) {
+GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, int64_t wanted,
+                                 GwDecodeProgram *out) {
   *out = (GwDecodeProgram){0};
   GwProgram *p = &out->program;
   gw_program_init(p, "decode");
   GwModelBuilder b = builder(p, model, rows);
   b.base = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, 1), "base");
   GwHidden hidden = forward(&b);
-  out->logits = gw_linear(p, hidden.x, hidden.head, 0, GW_OPERANDS_F32);
+  if (wanted < rows) {
+    out->wanted = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, wanted), "wanted");
+    hidden.x = gw_embedding(p, hidden.x, out->wanted); /* picks rows of any matrix */
+  }
+  out->logits = gw__linear(&b, hidden.x, hidden.head, 0);
   out->tokens = b.tokens;
   out->positions = b.positions;
   out->base = b.base;
-  return finish(p, (GwValueId *[]){&out->tokens, &out->positions, &out->base, &out->logits, NULL});
+  return finish(p, (GwValueId *[]){&out->tokens, &out->positions, &out->base, &out->logits,
+                                   out->wanted ? &out->wanted : NULL, NULL});
 }
 
 /* ---- parameters ---- */

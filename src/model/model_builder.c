@@ -42,9 +42,13 @@ GwValueId gw__param(GwModelBuilder *b, GwInit init, int64_t rows, int64_t column
   return id;
 }
 
+GwValueId gw__linear(GwModelBuilder *b, GwValueId x, GwValueId weight, GwValueId bias) {
+  return gw_linear(b->p, x, weight, bias, b->operands);
+}
+
 GwValueId gw__attention(GwModelBuilder *b, int layer, GwValueId q, GwValueId k, GwValueId v) {
   const GwModelRecipe *m = b->model;
-  GwAttentionShape shape = {m->heads, m->kv_heads, b->context, m->window};
+  GwAttentionShape shape = {m->heads, m->kv_heads, b->context, m->window, b->operands};
   if (!b->base) return gw_attention(b->p, q, k, v, b->positions, shape);
   GwType cache = gw_type_2d(GW_F32, b->context, m->width / m->heads * m->kv_heads);
   char name[GW_NAME_MAX];

@@ -14,24 +14,31 @@
  * attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j = dy·v_j,
  *                   ds_j = p_j (dp_j - delta) scale;  dq_i = Σ_j ds_j k_j + 0;
  *                   dk_j = Σ_h Σ_i ds q_i + 0, dv_j = Σ_h Σ_i p dy_i + 0 over the heads of the
- *                   group, then queries, in order */
+ *                   group, then queries, in order
+ *
+ * With bf16 operands both factors of every product above are rounded to bf16 (q, k, v, dy and, as
+ * factors, p and ds), and each sum of products takes its terms in pairs, the odd one first: pairs
+ * of d, of keys or of queries by their number in the sequence. m, l, lse and delta stay f32, l sums
+ * p as it is before rounding. A masked partner adds a zero, which is to say nothing. */
 #include "op/attention_scratch.h"
 #include "op/shape.h"
 
 typedef struct {
   int64_t heads, kv_heads, head, window;
   gw_real scale;
+  bool bf16;
 } Layout;
 
-static Layout layout_of(const GwShapes *s, double window) {
+static Layout layout_of(const GwShapes *s, double window, double operands) {
   Layout a = {.heads = (int64_t)s->attr[0], .kv_heads = (int64_t)s->attr[1]};
+  a.bf16 = operands == GW_OPERANDS_BF16;
   a.head = gw_columns(&s->in[0]) / a.heads;
   a.window = window > 0 ? (int64_t)window : INT64_MAX;
   a.scale = 1 / gw_sqrt((gw_real)a.head);
   return a;
 }
 
-static GwStatus check_heads(const char *op, const GwShapes *s) {
+static GwStatus check_heads(const char *op, const GwShapes *s, double operands) {
   GW_REQUIRE(gw_attr_whole(s->attr[0], 1) && gw_attr_whole(s->attr[1], 1), op,
              "heads and kv_heads must be whole numbers");
   int64_t heads = (int64_t)s->attr[0], kv_heads = (int64_t)s->attr[1];
@@ -44,6 +51,8 @@ static GwStatus check_heads(const char *op, const GwShapes *s) {
   GW_REQUIRE(gw_is_vector(&s->in[3], gw_rows(&s->in[0])), op, "positions must be [N]");
   GW_REQUIRE(gw_countable(gw_rows(&s->in[0]), gw_rows(&s->in[1]), gw_columns(&s->in[0])), op,
              "too large");
+  GW_REQUIRE(operands == GW_OPERANDS_F32 || operands == GW_OPERANDS_BF16, op,
+             "operands must be 0 (f32) or 1 (bf16)");
   return GW_OK;
 }
 
@@ -52,19 +61,37 @@ static int64_t first_key(const Layout *a, int64_t row, int64_t back) {
   return row - gw_min_i64(back, a->window - 1);
 }
 
+/* The t-th of items first..last in the order of a sum, t from first on; pairs count from `phase`. */
+static int64_t in_order(const Layout *a, int64_t t, int64_t first, int64_t last, int64_t phase) {
+  int64_t partner = phase + ((t - phase) ^ 1);
+  return a->bf16 && partner >= first && partner <= last ? partner : t;
+}
+
+/* One element of a product of q or dy with k or v. */
+static gw_real dot(const Layout *a, const gw_real *x, const gw_real *y) {
+  return a->bf16 ? gw_dot_bf16(x, 1, y, 1, a->head) : gw_dot(x, 1, y, 1, a->head);
+}
+
+/* sum[d] += weight x[d] */
+static void add_product(const Layout *a, gw_real weight, const gw_real *x, gw_real *sum) {
+  for (int64_t d = 0; d < a->head; d++)
+    sum[d] = a->bf16 ? gw_fma_bf16(gw_bf16_round(weight), gw_bf16_round(x[d]), sum[d])
+                     : gw_fma(weight, x[d], sum[d]);
+}
+
 /* One query of one head against keys [from, to]; strides in elements. Scores are computed twice
  * rather than kept. y gets D elements; returns the log-sum-exp. */
 static gw_real attend(const Layout *a, const gw_real *q, const gw_real *k, const gw_real *v,
                       int64_t kv_stride, int64_t from, int64_t to, int64_t phase, gw_real *y) {
-  gw_real m = a->scale * gw_dot(q, 1, k + from * kv_stride, 1, a->head);
-  for (int64_t j = from + 1; j <= to; j++)
-    m = gw_max(a->scale * gw_dot(q, 1, k + j * kv_stride, 1, a->head), m);
+  gw_real m = a->scale * dot(a, q, k + from * kv_stride);
+  for (int64_t j = from + 1; j <= to; j++) m = gw_max(a->scale * dot(a, q, k + j * kv_stride), m);
   GwSum16 sum = {{0}};
   for (int64_t d = 0; d < a->head; d++) y[d] = 0;
-  for (int64_t j = from; j <= to; j++) {
-    gw_real p = gw_exp(a->scale * gw_dot(q, 1, k + j * kv_stride, 1, a->head) - m);
+  for (int64_t t = from; t <= to; t++) {
+    int64_t j = in_order(a, t, from, to, phase);
+    gw_real p = gw_exp(a->scale * dot(a, q, k + j * kv_stride) - m);
     sum.part[(j - phase) & 15] += p;
-    for (int64_t d = 0; d < a->head; d++) y[d] = gw_fma(p, v[j * kv_stride + d], y[d]);
+    add_product(a, p, v + j * kv_stride, y);
     GW_WORK(-2 * a->head); /* the second computation of the score is the reference's own affair */
     GW_WORK(2 * a->head + 5);
   }
@@ -88,7 +115,7 @@ static int64_t causal_pairs(int64_t rows, int64_t context, int64_t window) {
 /* ---- attention ---- */
 
 static GwStatus attention_shape(GwShapes *s) {
-  GW_TRY(check_heads("attention", s));
+  GW_TRY(check_heads("attention", s, s->attr[4]));
   GW_REQUIRE(gw_attr_whole(s->attr[2], 1) && gw_rows(&s->in[0]) % (int64_t)s->attr[2] == 0,
              "attention", "context T must divide N");
   GW_REQUIRE(gw_rows(&s->in[1]) == gw_rows(&s->in[0]), "attention", "k and v must have N rows");
@@ -114,7 +141,9 @@ static int64_t attention_flops(const GwShapes *s) {
 }
 
 static int64_t attention_scratch(const GwShapes *s) {
-  return gw_attention_scratch((int64_t)s->attr[2], gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
+  int64_t context = (int64_t)s->attr[2], shared = (int64_t)(s->attr[0] / s->attr[1]);
+  return gw_attention_scratch(context, shared, context,
+                              gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
 }
 
 static int64_t attention_units(const GwShapes *s) { return gw_rows(&s->in[0]); }
@@ -123,7 +152,7 @@ static void attention_reference(const GwCall *call, int64_t first, int64_t last)
   const gw_real *q = call->in[0], *k = call->in[1], *v = call->in[2];
   const int32_t *positions = call->in[3];
   gw_real *y = call->out[0], *lse = call->out[1];
-  Layout a = layout_of(&call->shapes, call->shapes.attr[3]);
+  Layout a = layout_of(&call->shapes, call->shapes.attr[3], call->shapes.attr[4]);
   int64_t context = (int64_t)call->shapes.attr[2];
   int64_t width = a.heads * a.head, kv_width = a.kv_heads * a.head;
   for (int64_t n = first; n < last; n++) {
@@ -153,13 +182,20 @@ static void attention_example(GwExample *e) {
   GwType q, kv;
   int64_t context;
   attention_example_of(e, &q, &kv, &context);
+  e->shapes.attr[3] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
+  if (gw_rng_below(&e->rng, 16) == 0) { /* a long sequence, of which each query sees little */
+    context = 4097;
+    q = kv = gw_type_2d(GW_F32, context, 2);
+    e->shapes.attr[0] = e->shapes.attr[1] = 1;
+    e->shapes.attr[3] = 1 + (double)gw_rng_below(&e->rng, 20);
+  }
   gw_example_f32(e, 0, q, 1);
   gw_example_f32(e, 1, kv, 1);
   gw_example_f32(e, 2, kv, 1);
   gw_example_ids(e, 3, q.dim[0], 0, context);
   e->in[3].fill = GW_FILL_POSITIONS;
   e->shapes.attr[2] = (double)context;
-  e->shapes.attr[3] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
+  e->shapes.attr[4] = (double)gw_rng_below(&e->rng, 2);
 }
 
 const GwOpDef GW_OP_DEF(attention) = {
@@ -167,7 +203,7 @@ const GwOpDef GW_OP_DEF(attention) = {
     .formula = "y = softmax(q k^T / sqrt(D)) v over the keys a query may see",
     .in = {{"q", GW_F32, 0}, {"k", GW_F32, 0}, {"v", GW_F32, 0}, {"positions", GW_I32, 0}},
     .out = {{"y", GW_F32, 0}, {"lse", GW_F32, 0}},
-    .attr = {"heads", "kv_heads", "context", "window"},
+    .attr = {"heads", "kv_heads", "context", "window", "operands"},
     .shape = attention_shape,
     .gradient = attention_gradient,
     .flops = attention_flops,
@@ -181,7 +217,7 @@ const GwOpDef GW_OP_DEF(attention) = {
 /* ---- attention_cached ---- */
 
 static GwStatus attention_cached_shape(GwShapes *s) {
-  GW_TRY(check_heads("attention_cached", s));
+  GW_TRY(check_heads("attention_cached", s, s->attr[3]));
   GW_REQUIRE(gw_rows(&s->in[1]) >= gw_rows(&s->in[0]), "attention_cached",
              "the caches must hold at least N rows");
   GW_REQUIRE(gw_is_vector(&s->in[4], 1), "attention_cached", "base must be [1]");
@@ -199,14 +235,15 @@ static int64_t attention_cached_flops(const GwShapes *s) {
 }
 
 static int64_t attention_cached_scratch(const GwShapes *s) {
-  return gw_attention_scratch(gw_rows(&s->in[1]), gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
+  return gw_attention_scratch(gw_rows(&s->in[0]), (int64_t)(s->attr[0] / s->attr[1]),
+                              gw_rows(&s->in[1]), gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
 }
 
 static void attention_cached_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *q = call->in[0], *k = call->in[1], *v = call->in[2];
   const int32_t *positions = call->in[3], *base = call->in[4];
   gw_real *y = call->out[0];
-  Layout a = layout_of(&call->shapes, call->shapes.attr[2]);
+  Layout a = layout_of(&call->shapes, call->shapes.attr[2], call->shapes.attr[3]);
   int64_t width = a.heads * a.head, kv_width = a.kv_heads * a.head;
   for (int64_t n = first; n < last; n++) {
     int64_t row = base[0] + n, from = first_key(&a, row, positions[n]);
@@ -222,7 +259,7 @@ static void attention_cached_example(GwExample *e) {
   GwType q, kv;
   int64_t context;
   attention_example_of(e, &q, &kv, &context);
-  int64_t rows = 1 + (int64_t)gw_rng_below(&e->rng, 3), keys = rows + gw_example_size(e, 65);
+  int64_t rows = 1 + (int64_t)gw_rng_below(&e->rng, 3), keys = rows + gw_example_size(e, 127);
   gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, q.dim[1]), 1);
   gw_example_f32(e, 1, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);
   gw_example_f32(e, 2, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);
@@ -230,6 +267,7 @@ static void attention_cached_example(GwExample *e) {
   e->in[3].fill = GW_FILL_POSITIONS;
   gw_example_ids(e, 4, 1, keys - rows, keys - rows + 1);
   e->shapes.attr[2] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
+  e->shapes.attr[3] = (double)gw_rng_below(&e->rng, 2);
 }
 
 const GwOpDef GW_OP_DEF(attention_cached) = {
@@ -241,7 +279,7 @@ const GwOpDef GW_OP_DEF(attention_cached) = {
            {"positions", GW_I32, 0},
            {"base", GW_I32, 0}},
     .out = {{"y", GW_F32, 0}},
-    .attr = {"heads", "kv_heads", "window"},
+    .attr = {"heads", "kv_heads", "window", "operands"},
     .shape = attention_cached_shape,
     .flops = attention_cached_flops,
     .scratch = attention_cached_scratch,
@@ -297,7 +335,7 @@ const GwOpDef GW_OP_DEF(cache_append) = {
 /* ---- attention_grad ---- */
 
 static GwStatus attention_grad_shape(GwShapes *s) {
-  GW_TRY(check_heads("attention_grad", s));
+  GW_TRY(check_heads("attention_grad", s, s->attr[4]));
   GW_REQUIRE(gw_attr_whole(s->attr[2], 1) && gw_rows(&s->in[0]) % (int64_t)s->attr[2] == 0,
              "attention_grad", "context T must divide N");
   GW_REQUIRE(gw_rows(&s->in[1]) == gw_rows(&s->in[0]), "attention_grad",
@@ -336,22 +374,21 @@ typedef struct {
   gw_real *dq, *dk, *dv;
 } Backward;
 
-/* Query n, head h: adds to dq_n and to dk, dv of the keys it saw. */
-static void back_query(const Backward *b, int64_t n, int64_t h) {
+/* Query n, head h of the sequence from `start`: adds to dq_n and to dk, dv of the keys it saw. */
+static void back_query(const Backward *b, int64_t start, int64_t n, int64_t h) {
   const Layout *a = &b->a;
   int64_t at = n * a->heads * a->head + h * a->head, stride = a->kv_heads * a->head;
   int64_t column = h / (a->heads / a->kv_heads) * a->head;
   const gw_real *q = b->q + at, *dy = b->dy + at;
   gw_real delta = gw_row_dot(dy, b->y + at, a->head), lse = b->lse[n * a->heads + h];
-  for (int64_t j = first_key(a, n, b->positions[n]); j <= n; j++) {
-    int64_t key = j * stride + column;
-    gw_real p = gw_exp(a->scale * gw_dot(q, 1, b->k + key, 1, a->head) - lse);
-    gw_real ds = p * (gw_dot(dy, 1, b->v + key, 1, a->head) - delta) * a->scale;
-    for (int64_t d = 0; d < a->head; d++) {
-      b->dq[at + d] = gw_fma(ds, b->k[key + d], b->dq[at + d]);
-      b->dk[key + d] = gw_fma(ds, q[d], b->dk[key + d]);
-      b->dv[key + d] = gw_fma(p, dy[d], b->dv[key + d]);
-    }
+  int64_t first = first_key(a, n, b->positions[n]);
+  for (int64_t t = first; t <= n; t++) {
+    int64_t key = in_order(a, t, first, n, start) * stride + column;
+    gw_real p = gw_exp(a->scale * dot(a, q, b->k + key) - lse);
+    gw_real ds = p * (dot(a, dy, b->v + key) - delta) * a->scale;
+    add_product(a, ds, b->k + key, b->dq + at);
+    add_product(a, ds, q, b->dk + key);
+    add_product(a, p, dy, b->dv + key);
     GW_WORK(6 * a->head + 5);
   }
 }
@@ -374,7 +411,7 @@ static void group_columns(const Backward *b, int64_t start, int64_t context, int
 }
 
 static void attention_grad_reference(const GwCall *call, int64_t first, int64_t last) {
-  Backward b = {.a = layout_of(&call->shapes, call->shapes.attr[3]),
+  Backward b = {.a = layout_of(&call->shapes, call->shapes.attr[3], call->shapes.attr[4]),
                 .q = call->in[0],
                 .k = call->in[1],
                 .v = call->in[2],
@@ -390,7 +427,8 @@ static void attention_grad_reference(const GwCall *call, int64_t first, int64_t 
     int64_t start = unit / b.a.kv_heads * context, group = unit % b.a.kv_heads;
     group_columns(&b, start, context, group, true);
     for (int64_t h = group * shared; h < (group + 1) * shared; h++)
-      for (int64_t n = start; n < start + context; n++) back_query(&b, n, h);
+      for (int64_t t = start; t < start + context; t++)
+        back_query(&b, start, in_order(&b.a, t, start, start + context - 1, start), h);
     group_columns(&b, start, context, group, false);
   }
 }
@@ -414,7 +452,7 @@ const GwOpDef GW_OP_DEF(attention_grad) = {
            {"lse", GW_F32, 0},
            {"dy", GW_F32, 0}},
     .out = {{"dq", GW_F32, 0}, {"dk", GW_F32, 0}, {"dv", GW_F32, 0}},
-    .attr = {"heads", "kv_heads", "context", "window"},
+    .attr = {"heads", "kv_heads", "context", "window", "operands"},
     .shape = attention_grad_shape,
     .flops = attention_grad_flops,
     .scratch = attention_grad_scratch,

@@ -41,6 +41,7 @@ typedef struct {
   int64_t heads, kv_heads;
   int64_t context; /* rows of one sequence, T */
   int64_t window;  /* keys that a query may see, itself included; 0 for all */
+  GwOperands operands;
 } GwAttentionShape;
 
 /* q [N,H·D], k and v [N,Hkv·D], positions [N] (how far back a query may look) → [N,H·D] */
@@ -48,7 +49,7 @@ static inline GwValueId gw_attention(GwProgram *p, GwValueId q, GwValueId k, GwV
                                      GwValueId positions, GwAttentionShape shape) {
   return gw_emit(p, GW_OP_ATTENTION, GW_IN(q, k, v, positions),
                  GW_ATTR((double)shape.heads, (double)shape.kv_heads, (double)shape.context,
-                         (double)shape.window));
+                         (double)shape.window, (double)shape.operands));
 }
 
 /* The same for N queries of one sequence whose keys and values stand in caches [S,Hkv·D]; query i
@@ -57,7 +58,8 @@ static inline GwValueId gw_attention_cached(GwProgram *p, GwValueId q, GwValueId
                                             GwValueId v_cache, GwValueId positions, GwValueId base,
                                             GwAttentionShape shape) {
   return gw_emit(p, GW_OP_ATTENTION_CACHED, GW_IN(q, k_cache, v_cache, positions, base),
-                 GW_ATTR((double)shape.heads, (double)shape.kv_heads, (double)shape.window));
+                 GW_ATTR((double)shape.heads, (double)shape.kv_heads, (double)shape.window,
+                         (double)shape.operands));
 }
 
 /* Writes x [N,C] into rows base[0]... of cache [S,C]. */

@@ -42,11 +42,24 @@ static inline double gw__fma_to_odd(float a, float b, float c) {
   int64_t bits, error_bits;
   memcpy(&bits, &sum, sizeof bits);
   memcpy(&error_bits, &error, sizeof error_bits);
-  int64_t inexact = (int64_t)(error > 0) | (int64_t)(error < 0);          /* neither for NaN */
-  int64_t even = inexact & ~bits, away = 1 | ((error_bits ^ bits) >> 63); /* 1 or -1 */
-  bits += (even & 1) * away; /* no branch, so that compilers vectorise it */
+  bool inexact = error > 0 || error < 0; /* neither for NaN */
+  if (inexact && !(bits & 1)) bits += (error_bits ^ bits) < 0 ? -1 : 1;
   memcpy(&sum, &bits, sizeof sum);
   return sum;
+}
+
+/* Whether x, rounded to double before, may round to 24 bits otherwise than the exact value would:
+ * only from the middle between two such numbers, since doubles contain all of these. */
+static inline bool gw__is_halfway(double x) {
+  int64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return (bits & 0x1fffffff) == 0x10000000;
+}
+
+/* Whether 0 < |x| < 2^-126: there floats have less than 24 bits. */
+static inline bool gw__is_subnormal(double x) {
+  double magnitude = __builtin_fabs(x);
+  return magnitude < 0x1p-126 && magnitude > 0;
 }
 
 /* a*b + c, rounded once. */
@@ -54,7 +67,10 @@ static inline float gw_fma(float a, float b, float c) {
 #if defined(__FMA__) || defined(__aarch64__)
   return __builtin_fmaf(a, b, c);
 #else
-  return (float)gw__fma_to_odd(a, b, c);
+  double sum = (double)a * b + c;
+  if (__builtin_expect(gw__is_halfway(sum) || gw__is_subnormal(sum), 0))
+    sum = gw__fma_to_odd(a, b, c);
+  return (float)sum;
 #endif
 }
 
@@ -90,10 +106,11 @@ static inline float gw_bf16_round(float x) {
  * any exponent) becomes zero with its sign. Half of vdpbf16ps; also the fused instruction under
  * MXCSR's DAZ and FTZ. */
 static inline float gw_fma_bf16(float a, float b, float sum) {
-  double exact = gw__fma_to_odd(a, b, gw__flush(sum));
-  float result = (float)exact;
-  bool tiny = exact < GW_BF16_TINY && exact > -GW_BF16_TINY;
-  return tiny ? gw__of_bits(gw__bits(result) & 0x80000000u) : result;
+  float start = gw__flush(sum);
+  double next = (double)a * b + start;
+  if (__builtin_expect(gw__is_halfway(next), 0)) next = gw__fma_to_odd(a, b, start);
+  float result = (float)next;
+  return __builtin_fabs(next) < GW_BF16_TINY ? __builtin_copysignf(0, result) : result;
 }
 
 static inline float gw_sqrt(float x) { return __builtin_sqrtf(x); }

@@ -132,6 +132,8 @@ typedef enum {
 struct GwExample {
   GwRng rng;
   GwShapes shapes; /* in and attr to be filled; has[] set where present */
+  int sizes;       /* how many were drawn */
+  int long_size;   /* the number of the one that is to be very long, if not negative */
   struct {
     GwFill fill;
     double scale;

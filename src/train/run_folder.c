@@ -16,9 +16,9 @@ static GwStatus write_manifest(GwRunFolder *folder, const GwRecipe *recipe,
   json_t *manifest =
       json_pack("{s:s, s:i, s:s, s:s, s:o, s:s, s:i, s:s, s:o}", "format", "godwit-run", "version",
                 1, "godwit", GODWIT_VERSION, "created", time, "recipe_identity",
-                gw_json_from_hash(gw_recipe_identity(recipe)), "dtype", "f32", "lanes",
-                (int)recipe->train.lanes, "data", gw_corpus_dir(corpus), "data_hash",
-                gw_json_from_hash(gw_corpus_hash(corpus)));
+                gw_json_from_hash(gw_recipe_identity(recipe)), "dtype",
+                gw_profile_name(recipe->model.dtype), "lanes", (int)recipe->train.lanes, "data",
+                gw_corpus_dir(corpus), "data_hash", gw_json_from_hash(gw_corpus_hash(corpus)));
   char *text = manifest ? gw_json_text(manifest) : NULL;
   json_decref(manifest);
   if (!text) return gw_fail(GW_MEMORY, "no memory for %s", path);
@@ -42,8 +42,15 @@ static GwStatus create(GwRunFolder *folder, const GwRecipe *recipe, const GwCorp
 static GwStatus check_manifest(const GwRunFolder *folder, const char *path, json_t *manifest,
                                const GwRecipe *recipe, const GwCorpus *corpus) {
   uint64_t identity = 0, data = 0;
+  const char *dtype = NULL, *wanted = gw_profile_name(recipe->model.dtype);
   GW_TRY(gw_json_hash(manifest, path, "recipe_identity", &identity));
   GW_TRY(gw_json_hash(manifest, path, "data_hash", &data));
+  GW_TRY(gw_json_string(manifest, path, "dtype", &dtype));
+  if (strcmp(dtype, wanted) != 0)
+    return gw_fail(GW_MISMATCH,
+                   "%s was started with dtype %s, and the recipe says %s; give dtype=%s, or "
+                   "another --run",
+                   folder->path, dtype, wanted, dtype);
   if (identity != gw_recipe_identity(recipe))
     return gw_fail(
         GW_MISMATCH,

@@ -161,6 +161,8 @@ refused 1 "trained holds a run already|--resume|another --run" \
   train "${llama[@]}" --data data --run trained
 refused 1 "trained was started with another recipe|another --run" \
   train "${llama[@]}" --data data --run trained --resume train.optimizer.lr=1
+refused 1 "trained was started with dtype f32|the recipe says bf16|give dtype=f32" \
+  train "${llama[@]}" --data data --run trained --resume dtype=bf16
 refused 1 "trained was started with train.steps=50|--steps" \
   train "${llama[@]}" --data data --run trained --resume train.steps=60
 refused 1 "trained was started with other data than other|--data" \

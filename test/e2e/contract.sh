@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # N1 of the numbers contract: the hash of the full training state after fifty steps does not depend
-# on threads, on the instruction set, or on whether kernels or references compute.
+# on threads, on the instruction set, or on whether kernels or references compute, for both dtypes.
 # contract.sh SOURCE BINARY [key=value...], the latter for other sizes than the small ones
 set -uo pipefail
 source "$(dirname "$0")/checks.bash"
@@ -32,23 +32,27 @@ trained() {
   rm -rf "${work:?}/$name"
 }
 
-for family in llama gpt2; do
-  declare -n recipe=$family
-  trained "$family" "${recipe[@]}" --threads 1
+previous=
+for variant in llama-f32 llama-bf16 gpt2-f32 gpt2-bf16; do
+  declare -n family=${variant%-*}
+  recipe=("${family[@]}" "dtype=${variant#*-}")
+  trained "$variant" "${recipe[@]}" --threads 1
   expected=$hash
-  echo "$family: $expected"
+  echo "$variant: $expected"
+  check "$variant: its state is its own" test "$expected" != "$previous"
+  previous=$expected
   for threads in 2 3 4; do
-    trained "$family-$threads-threads" "${recipe[@]}" --threads $threads
-    check "$family: $threads threads give the same state" test "$hash" = "$expected"
+    trained "$variant-$threads-threads" "${recipe[@]}" --threads $threads
+    check "$variant: $threads threads give the same state" test "$hash" = "$expected"
   done
   for isa in "${isas[@]}"; do
-    trained "$family-$isa" "${recipe[@]}" --threads 2 --isa "$isa"
-    check "$family: $isa gives the same state" test "$hash" = "$expected"
+    trained "$variant-$isa" "${recipe[@]}" --threads 2 --isa "$isa"
+    check "$variant: $isa gives the same state" test "$hash" = "$expected"
   done
-  trained "$family-reference" "${recipe[@]}" --threads 2 --backend reference
-  check "$family: the references give the same state" test "$hash" = "$expected"
-  trained "$family-other-seed" "${recipe[@]}" train.seed=2
-  check "$family: another seed gives another state" test "$hash" != "$expected"
+  trained "$variant-reference" "${recipe[@]}" --threads 2 --backend reference
+  check "$variant: the references give the same state" test "$hash" = "$expected"
+  trained "$variant-other-seed" "${recipe[@]}" train.seed=2
+  check "$variant: another seed gives another state" test "$hash" != "$expected"
 done
 
 if [ "$best" != avx512 ]; then

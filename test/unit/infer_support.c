@@ -6,8 +6,11 @@
 
 void gw_test_model_init(GwTestModel *model, int which, uint64_t seed) {
   GwRecipe recipe = gw_recipe_default();
+  bool bf16 = which >= GW_TEST_MODELS / 2;
+  which %= GW_TEST_MODELS / 2;
   recipe.model =
-      (GwModelRecipe){.family = which == 2 ? GW_FAMILY_GPT2 : GW_FAMILY_LLAMA,
+      (GwModelRecipe){.dtype = bf16 ? GW_PROFILE_BF16 : GW_PROFILE_F32,
+                      .family = which == 2 ? GW_FAMILY_GPT2 : GW_FAMILY_LLAMA,
                       .layers = 2,
                       .width = 36,
                       .heads = 6,

@@ -13,10 +13,11 @@ typedef struct {
   void *params;
 } GwTestModel;
 
-enum { GW_TEST_MODELS = 3 };
+enum { GW_TEST_MODELS = 6 };
 
-/* Model `which`: llama with everything it can have; llama with a sliding window; gpt2. Its context
- * is 48, its vocabulary 300 tokens; init_std is so large that every part of it matters. */
+/* Model `which`: llama with everything it can have; llama with a sliding window; gpt2; then the
+ * same three with dtype bf16. Its context is 48, its vocabulary 300 tokens; init_std is so large
+ * that every part of it matters. */
 void gw_test_model_init(GwTestModel *model, int which, uint64_t seed);
 void gw_test_model_deinit(GwTestModel *model);
 

@@ -1,12 +1,12 @@
 /* The arithmetic of the bf16 profile: gw_bf16_round, gw_fma_bf16 and gw_dot_bf16 against a plain
  * second definition, against the processor's own bf16 instructions where it has them, and the
- * vectors of every instruction set against the scalars. */
+ * vectors of every instruction set against the scalars. So too gw_fma, which is emulated here. */
 #include "support.h"
 
 #include <string.h>
 
-#include "bf16_lanes.h"
 #include "exec/cpu_features.h"
+#include "lanes.h"
 #include "op/real.h"
 
 #if defined(__x86_64__)
@@ -247,23 +247,52 @@ static void the_processor_agrees(void **state) {
 
 /* ---- vectors ---- */
 
-static void compare_lanes(const GwBf16Lanes *lanes) {
+/* The products are 2^-150·(1 - 2^-46) and 2^-24·(1 - 2^-46): just less than half of the sum's last
+ * place, and half of it once the sum is rounded to double. */
+static void an_emulated_product_rounds_once(void **state) {
+  (void)state;
+  float normal = 0x1.000002p0f, subnormal = 0x1.000004p-127f;
+  assert_true(gw_fma(0x1.000002p-12f, 0x1.fffffcp-13f, normal) == normal);
+  assert_true(gw_fma(0x1.000002p-75f, 0x1.fffffcp-76f, subnormal) == subnormal);
+}
+
+static void compare_bf16(const GwLanes *lanes) {
+  draw_cases();
+  for (int i = 0; i < CASES; i++) wanted[i] = gw_bf16_round(sum[i]);
+  lanes->bf16_round(sum, got, CASES);
+  assert_same("gw_v_bf16_round");
+  for (int i = 0; i < CASES; i++) {
+    a[0][i] = gw_bf16_round(a[0][i]);
+    b[0][i] = gw_bf16_round(b[0][i]);
+    wanted[i] = gw_fma_bf16(a[0][i], b[0][i], sum[i]);
+  }
+  memcpy(got, sum, sizeof got);
+  lanes->fma_bf16(a[0], b[0], got, CASES);
+  assert_same("gw_v_fma_bf16");
+  memcpy(got, sum, sizeof got);
+  lanes->scalar_fma_bf16(a[0], b[0], got, CASES);
+  assert_same("gw_fma_bf16 between the flush guards");
+}
+
+/* Operands of 24 bits and of 16: sums of the latter often lie halfway between two floats. */
+static void compare_f32(const GwLanes *lanes, bool whole) {
+  draw_cases();
+  for (int i = 0; i < CASES; i++) {
+    uint32_t low_a = random_bits() & 0xffffu, low_b = random_bits() & 0xffffu;
+    if (whole) a[0][i] = gw__of_bits(gw__bits(a[0][i]) | low_a);
+    if (whole) b[0][i] = gw__of_bits(gw__bits(b[0][i]) | low_b);
+    sum[i] = random_sum(a[0][i] * b[0][i]);
+    wanted[i] = gw_fma(a[0][i], b[0][i], sum[i]);
+  }
+  memcpy(got, sum, sizeof got);
+  lanes->fma_f32(a[0], b[0], got, CASES);
+  assert_same("gw_v_fma");
+}
+
+static void compare_lanes(const GwLanes *lanes) {
   for (int round = 0; round < ROUNDS / 4; round++) {
-    draw_cases();
-    for (int i = 0; i < CASES; i++) wanted[i] = gw_bf16_round(sum[i]);
-    lanes->round(sum, got, CASES);
-    assert_same("gw_v_bf16_round");
-    for (int i = 0; i < CASES; i++) {
-      a[0][i] = gw_bf16_round(a[0][i]);
-      b[0][i] = gw_bf16_round(b[0][i]);
-      wanted[i] = gw_fma_bf16(a[0][i], b[0][i], sum[i]);
-    }
-    memcpy(got, sum, sizeof got);
-    lanes->fma(a[0], b[0], got, CASES);
-    assert_same("gw_v_fma_bf16");
-    memcpy(got, sum, sizeof got);
-    lanes->scalar_fma(a[0], b[0], got, CASES);
-    assert_same("gw_fma_bf16 between the flush guards");
+    compare_bf16(lanes);
+    compare_f32(lanes, round & 1);
   }
   volatile float small = 0x1p-130f; /* outside the guards nothing flushes */
   assert_true(small * 2.0f == 0x1p-129f);
@@ -271,10 +300,10 @@ static void compare_lanes(const GwBf16Lanes *lanes) {
 
 static void vectors_equal_scalars(void **state) {
   (void)state;
-  compare_lanes(&gw_cpu_generic_bf16_lanes);
+  compare_lanes(&gw_cpu_generic_lanes);
 #if defined(__x86_64__)
-  if (gw_isa_available(GW_ISA_ID_AVX2)) compare_lanes(&gw_cpu_avx2_bf16_lanes);
-  if (gw_isa_available(GW_ISA_ID_AVX512)) compare_lanes(&gw_cpu_avx512_bf16_lanes);
+  if (gw_isa_available(GW_ISA_ID_AVX2)) compare_lanes(&gw_cpu_avx2_lanes);
+  if (gw_isa_available(GW_ISA_ID_AVX512)) compare_lanes(&gw_cpu_avx512_lanes);
 #endif
 }
 
@@ -286,6 +315,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(results_flush_below_the_smallest_normal),
       cmocka_unit_test(pairs_add_their_second_term_first),
       cmocka_unit_test(the_processor_agrees),
+      cmocka_unit_test(an_emulated_product_rounds_once),
       cmocka_unit_test(vectors_equal_scalars),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,7 @@ static void uncached_logits(const GwTestModel *model, const GwBackend *backend,
   call.shapes = (GwShapes){
       .in = {gw_type_2d(GW_F32, CONTEXT, recipe->width), gw_type_2d(GW_F32, VOCAB, recipe->width)},
       .has = {true, true},
+      .attr = {recipe->dtype == GW_PROFILE_BF16 ? GW_OPERANDS_BF16 : GW_OPERANDS_F32},
       .out = {gw_type_2d(GW_F32, CONTEXT, VOCAB)}};
   const GwOpDef *linear = gw_op_def(GW_OP_LINEAR);
   linear->reference(&call, 0, linear->units(&call.shapes));
@@ -217,7 +218,7 @@ static void expect_evaluation(const GwTestModel *model, const GwBackend *backend
 
 static void evaluation_is_the_sum_over_windows(void **state) {
   (void)state;
-  static const uint64_t counts[] = {2, CONTEXT, CONTEXT + 1, CONTEXT + 2, 5000};
+  static const uint64_t counts[] = {2, CONTEXT, CONTEXT + 1, CONTEXT + 2, 4000, 5000};
   static int32_t tokens[5000];
   GwTestModel model;
   gw_test_model_init(&model, 0, seed);

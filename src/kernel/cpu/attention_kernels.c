@@ -1,14 +1,19 @@
-/* attention and attention_cached, a block of queries of one head at a time: their scores against
- * all keys they see stay in scratch, in stretches [ROWS, KEYS]; the row maxima are exact whatever
- * the order, the sums keep their 16 partial sums, and the values are added in order of the keys.
- * Tiles of GW_ROWS queries take turns on each stretch, so that its keys and values come from the
- * first-level cache.
+/* attention and attention_cached, a block of queries at a time: the products of its rows with all
+ * keys they see stay in scratch; the row maxima are exact whatever the order. Then, a stretch of
+ * keys at a time, products become weights and the values are added, in order of the keys; the sums
+ * of the weights keep their 16 partial sums. Tiles of GW_ROWS rows take turns on each panel of keys
+ * and each stretch of values, so that these come from the first-level cache; tiles that see none
+ * of them are left out.
  *
  * A thread packs the keys and values of a kv head once and keeps them for as long as its queries
- * need the same ones: k in groups of GW_PANEL, v in rows [., padded]. */
+ * need the same ones. Where the queries of all heads that share keys fit into one block, as in
+ * generation, each panel and stretch is packed when its turn comes, and used at once. */
 #include "kernel/cpu/attention_tile.h"
 
-enum { ROWS = GW_ATTENTION_ROWS, KEYS = GW_ATTENTION_KEYS, TILES = ROWS / GW_ROWS };
+enum {
+  STRETCH = GW_ATTENTION_STRETCH,
+  STEP = GW_PANEL > 16 ? GW_PANEL : 16 /* stretches begin at whole panels and partial sums */
+};
 
 typedef struct {
   GwHeads a;
@@ -16,165 +21,261 @@ typedef struct {
   const int32_t *positions;
   float *y, *lse;                 /* lse NULL: not wanted */
   int64_t queries, base;          /* of one sequence; query i stands at row base + i */
-  int64_t keys, key_rows, blocks; /* per sequence: keys in use, rows of k, blocks of queries */
+  int64_t keys, key_rows, blocks; /* per sequence: keys in use, rows of k; blocks of one head */
+  bool once;                      /* one block has the queries of all heads that share keys */
 } Forward;
 
 typedef struct {
-  int64_t held; /* which kv head of which sequence is packed */
-  float *panels, *values, *scores, *q, *y;
+  int64_t held;  /* which kv head of which sequence is packed */
+  int64_t room;  /* keys, up to whole panels */
+  float *keys;   /* in columns, all or one panel */
+  float *values; /* in panels of value_rows rows: all, or a stretch */
+  int64_t value_rows;
+  float *q, *y;  /* [GW_BLOCK, head] in panels */
+  float *scores; /* of each tile [GW_ROWS, room] in panels */
 } Scratch;
 
 static Scratch scratch_of(const GwCall *call, int thread, const Forward *f) {
-  int64_t keys = gw_ceil_div(f->keys, KEYS) * KEYS;
-  Scratch s = {.held = -1, .panels = gw_scratch(call, thread)};
-  s.values = s.panels + keys * f->a.padded;
-  s.scores = s.values + keys * f->a.padded;
-  s.q = s.scores + ROWS * keys;
-  s.y = s.q + ROWS * f->a.padded;
-  GW_ASSERT((char *)(s.y + ROWS * f->a.padded) <= (char *)s.panels + call->scratch_bytes);
+  Scratch s = {.held = -1, .room = gw_attention_padded(f->keys), .keys = gw_scratch(call, thread)};
+  s.value_rows = f->once ? STRETCH : s.room;
+  s.values = s.keys + s.value_rows * f->a.padded;
+  s.q = s.values + s.value_rows * f->a.padded;
+  s.y = s.q + GW_BLOCK * f->a.padded;
+  s.scores = s.y + GW_BLOCK * f->a.padded;
+  GW_ASSERT((char *)(s.scores + GW_BLOCK * s.room) <= (char *)s.keys + call->scratch_bytes);
   return s;
 }
 
-/* The score of row r and a key that begins a vector. */
-GW_INLINE float *score_at(const Scratch *s, int64_t r, int64_t key) {
-  size_t stretch = (size_t)key / KEYS, column = (size_t)key % KEYS;
-  return s->scores + stretch * (ROWS * KEYS) + (size_t)r * KEYS + column;
+/* The products, then weights, of tile t; a key's are GW_ROWS x key further. */
+GW_INLINE float *tile_scores(const Scratch *s, int64_t t) {
+  return s->scores + t * GW_ROWS * s->room;
+}
+
+/* Those of row r from `key` on, which begins a panel; vector i is vector_at(i) further. */
+GW_INLINE float *row_scores(const Scratch *s, int64_t r, int64_t key) {
+  return tile_scores(s, r / GW_ROWS) + key * GW_ROWS + r % GW_ROWS * GW_PANEL;
+}
+GW_INLINE int64_t vector_at(int i) { return i / 2 * (GW_ROWS * GW_PANEL) + i % 2 * GW_VL; }
+
+/* A block of queries: of one head, or of all heads that share keys. */
+typedef struct {
+  int64_t rows, left;   /* its own; those and the rest of the sequence */
+  int64_t at[GW_BLOCK]; /* query and head: n heads + h */
+  GwSpan span[GW_BLOCK], tile[GW_TILES],
+      all; /* keys of each row; hulls of tiles and of the block */
+  float m[GW_BLOCK];
+  GwVSum16 sum[GW_BLOCK];
+} Block;
+
+/* Queries first.. of head h, or all queries of head h and those after it. */
+static void block_init(const Forward *f, Block *b, int64_t sequence, int64_t h, int64_t first) {
+  const GwHeads *a = &f->a;
+  int64_t last = gw_min_i64(f->queries, first + GW_BLOCK) - 1, query = first;
+  b->rows = (last + 1 - first) * (f->once ? a->shared : 1);
+  b->left = f->once ? b->rows : f->queries - first;
+  b->all = GW_NO_KEYS;
+  for (int64_t t = 0; t < GW_TILES; t++) b->tile[t] = GW_NO_KEYS;
+  for (int64_t r = 0; r < b->rows; r++, query++) {
+    if (query > last) {
+      query = first;
+      h++;
+    }
+    int64_t n = sequence * f->queries + query;
+    b->at[r] = n * a->heads + h;
+    b->span[r] = gw_span_of(a, f->base + query, f->positions[n]);
+    b->sum[r] = gw_v_sum16();
+    gw_span_widen(&b->tile[r / GW_ROWS], b->span[r]);
+    gw_span_widen(&b->all, b->span[r]);
+  }
+}
+
+static void load_queries(const Forward *f, const Scratch *s, const Block *b) {
+  const GwHeads *a = &f->a;
+  for (int64_t r = 0; r < gw_round_up(b->rows, GW_ROWS); r++)
+    gw_pack_row(a, a->bf16, r < b->rows ? f->q + b->at[r] * a->head : NULL, GW_BLOCK,
+                s->q + r * GW_PANEL);
+}
+
+/* Asks the caches for what row r of the block will need after its products: its y, q of the next
+ * block, and the row's share of the next head's keys and values. */
+GW_INLINE void expect_next(const Forward *f, const Block *b, int64_t r) {
+  const GwHeads *a = &f->a;
+  if (r >= b->rows || f->once) return;
+  gw_expect_row(a, f->y + b->at[r] * a->head, GW_EXPECT_WRITE);
+  if (r + GW_BLOCK < b->left)
+    gw_expect_row(a, f->q + (b->at[r] + GW_BLOCK * a->heads) * a->head, GW_EXPECT_SOON);
+}
+
+/* The products of the block with a packed panel of keys. */
+static void score_panel(const Forward *f, const Scratch *s, const Block *b, int64_t key,
+                        const float *panel) {
+  const GwHeads *a = &f->a;
+  for (int64_t t = 0; t < GW_TILES; t++) {
+    if (key + GW_PANEL <= b->tile[t].first || key > b->tile[t].last) continue;
+    float *scores = tile_scores(s, t) + key * GW_ROWS;
+    GwWeights q = gw_by_rows(s->q + t * GW_ROWS * GW_PANEL, GW_BLOCK);
+    int64_t columns = b->tile[t].last + 1 - key;
+    gw_tile(b->rows == 1 ? 1 : GW_ROWS, columns, true, a->bf16, scores, q, panel, a->terms);
+    expect_next(f, b, (key - b->all.first) / GW_PANEL * GW_TILES + t);
+  }
+}
+
+static void score_block(const Forward *f, const Scratch *s, const Block *b, const float *k) {
+  const GwHeads *a = &f->a;
+  unsigned mode = gw_products_begin(a->bf16);
+  for (int64_t key = b->all.first / GW_PANEL * GW_PANEL; key <= b->all.last; key += GW_PANEL) {
+    if (f->once)
+      gw_pack_columns(a, k + key * a->kv_width, a->kv_width, gw_min_i64(f->keys - key, GW_PANEL),
+                      s->keys);
+    score_panel(f, s, b, key, f->once ? s->keys : s->keys + key * a->terms);
+  }
+  gw_products_end(a->bf16, mode);
 }
 
 /* The largest product of row r. */
 static float largest(const Scratch *s, int64_t r, GwSpan span) {
-  gw_vf low = gw_v_set(-__builtin_inff()), top = low;
-  for (int64_t key = span.first / GW_VL * GW_VL; key <= span.last; key += GW_VL)
-    top = gw_v_max(gw_masked(gw_v_load(score_at(s, r, key)), low, key, span), top);
-  return gw_v_largest(top);
-}
-
-static void clear_keys(const Scratch *s, int64_t r, int64_t first, int64_t end) {
-  for (int64_t key = first; key < end; key += GW_VL) gw_v_store(score_at(s, r, key), gw_v_zero());
-}
-
-/* Turns the products of row r into weights e^(scale s - m), 0 at keys of the tile outside the span.
- * Sets m; returns the sum. */
-static float weigh(const Scratch *s, int64_t r, GwSpan span, GwSpan tile, float scale, float *m) {
-  *m = scale * largest(s, r, span); /* scale > 0: rounding keeps the order */
-  gw_vf scales = gw_v_set(scale), top = gw_v_set(*m);
-  int64_t first = span.first / 16 * 16, end = span.last / 16 * 16 + 16;
-  clear_keys(s, r, tile.first / 16 * 16, first);
-  clear_keys(s, r, end, tile.last + 1);
-  GwVSum16 sum = gw_v_sum16();
-  for (int64_t c = first; c < end; c += 16)
-    for (int j = 0; j < GW_SUM_VECTORS; j++) {
-      float *at = score_at(s, r, c + j * GW_VL);
-      gw_vf p = gw_v_exp(gw_v_sub(gw_v_mul(scales, gw_v_load(at)), top));
-      p = gw_masked(p, gw_v_zero(), c + j * GW_VL, span);
-      gw_v_store(at, p);
-      sum.part[j] = gw_v_add(sum.part[j], p);
+  gw_vf low = gw_v_set(-__builtin_inff()), top[2] = {low, low};
+  for (int64_t key = span.first / GW_PANEL * GW_PANEL; key <= span.last; key += GW_PANEL)
+    for (int i = 0; i < 2; i++) {
+      gw_vf products = gw_v_load(row_scores(s, r, key) + vector_at(i));
+      top[i] = gw_v_max(gw_masked(products, low, key + i * GW_VL, span), top[i]);
     }
-  return gw_v_sum16_total(&sum);
+  return gw_v_largest(gw_v_max(top[0], top[1]));
 }
 
-/* y = sums inverse + 0 */
-static void finish_row(const float *sums, float inverse, int64_t head, float *y) {
-  gw_vf scale = gw_v_set(inverse);
-  int64_t d = 0;
-  for (; d + GW_VL <= head; d += GW_VL)
-    gw_v_store(y + d, gw_v_add(gw_v_mul(gw_v_load(sums + d), scale), gw_v_zero()));
-  if (d < head)
-    gw_v_store_n(y + d, gw_v_add(gw_v_mul(gw_v_load(sums + d), scale), gw_v_zero()), head - d);
-}
-
-/* A block of queries of one head. */
-typedef struct {
-  int64_t rows;
-  GwSpan span[ROWS], tile[TILES], all; /* keys of each query; the hulls of tiles and of the block */
-  float m[ROWS], sum[ROWS];
-} Block;
-
-/* Queries first.. of a sequence; `positions` begins with the first one's. */
-static Block block_of(const Forward *f, int64_t first, const int32_t *positions) {
-  Block b = {.rows = gw_min_i64(f->queries - first, ROWS), .all = {INT64_MAX, -1}};
-  for (int64_t t = 0; t < TILES; t++) b.tile[t] = b.all;
-  for (int64_t r = 0; r < b.rows; r++) {
-    b.span[r] = gw_span_of(&f->a, f->base + first + r, positions[r]);
-    gw_span_widen(&b.tile[r / GW_ROWS], b.span[r]);
-    gw_span_widen(&b.all, b.span[r]);
-  }
-  return b;
-}
-
-static void score_block(const Forward *f, const Scratch *s, const Block *b) {
-  const GwHeads *a = &f->a;
-  for (int64_t key = b->all.first / GW_PANEL * GW_PANEL; key <= b->all.last; key += GW_PANEL)
-    for (int64_t t = 0; t < TILES; t++)
-      if (key + GW_PANEL > b->tile[t].first && key <= b->tile[t].last)
-        gw_scores(a, s->q + t * GW_ROWS * a->head, s->panels + key * a->head,
-                  b->tile[t].last + 1 - key, score_at(s, t * GW_ROWS, key));
-}
-
-static void add_values(const Forward *f, const Scratch *s, const Block *b) {
-  int64_t padded = f->a.padded;
-  memset(s->y, 0, (size_t)(ROWS * padded) * sizeof *s->y);
-  for (int64_t key = b->all.first / KEYS * KEYS; key <= b->all.last; key += KEYS)
-    for (int64_t t = 0; t < TILES; t++) {
-      int64_t from = gw_max_i64(key, b->tile[t].first);
-      int64_t last = gw_min_i64(key + KEYS - 1, b->tile[t].last);
-      if (from > last) continue;
-      GwWeights w = {score_at(s, t * GW_ROWS, from), KEYS, 1};
-      gw_tiles(false, s->y + t * GW_ROWS * padded, padded, w, s->values + from * padded, padded,
-               last + 1 - from, padded);
-    }
-}
-
-/* Queries first.. of one sequence and head, keys and values packed. */
-static void attend(const Forward *f, Scratch *s, int64_t sequence, int64_t h, int64_t first) {
-  const GwHeads *a = &f->a;
-  int64_t n = sequence * f->queries + first;
-  Block b = block_of(f, first, f->positions + n);
-  gw_pack_groups(a, f->q + n * a->width + h * a->head, a->width, b.rows, GW_ROWS, s->q);
-  score_block(f, s, &b);
-  for (int64_t r = 0; r < b.rows; r++)
-    b.sum[r] = weigh(s, r, b.span[r], b.tile[r / GW_ROWS], a->scale, &b.m[r]);
-  add_values(f, s, &b);
-  for (int64_t r = 0; r < b.rows; r++) {
-    float *y = f->y + (n + r) * a->width + h * a->head;
-    finish_row(s->y + r * a->padded, 1 / b.sum[r], a->head, y);
-    if (f->lse) f->lse[(n + r) * a->heads + h] = b.m[r] + gw_log(b.sum[r]);
+/* Turns `vectors` vectors of products of row r, with the keys from `key` on, into weights
+ * e^(scale s - m), 0 outside its span, as operands; adds them to its sum as they are. */
+GW_INLINE void weigh_vectors(int vectors, const Scratch *s, const Block *b, int64_t r, int64_t key,
+                             float scale, bool bf16, GwVSum16 *sum) {
+  GwSpan span = b->span[r];
+  bool whole = key >= span.first && key + vectors * GW_VL <= span.last + 1;
+  float *at = row_scores(s, r, key);
+  gw_vf scales = gw_v_set(scale), top = gw_v_set(b->m[r]), p[GW_EXPS];
+  GW_UNROLL for (int i = 0; i < vectors; i++) p[i] =
+      gw_v_sub(gw_v_mul(scales, gw_v_load(at + vector_at(i))), top);
+  gw_v_exp_all(p, vectors);
+  GW_UNROLL for (int i = 0; i < vectors; i++) {
+    if (!whole) p[i] = gw_masked(p[i], gw_v_zero(), key + i * GW_VL, span);
+    gw_v_store(at + vector_at(i), gw_operand(bf16, p[i]));
+    sum->part[i % GW_SUM_VECTORS] = gw_v_add(sum->part[i % GW_SUM_VECTORS], p[i]);
   }
 }
 
-/* Unit: sequence, head, block of queries. */
+/* The weights of row r for the keys from..end. */
+GW_INLINE void weigh(const Scratch *s, Block *b, int64_t r, int64_t from, int64_t end, float scale,
+                     bool bf16) {
+  GwVSum16 sum = b->sum[r];
+  int64_t key = from;
+  for (; key + GW_EXPS * GW_VL <= end; key += GW_EXPS * GW_VL)
+    weigh_vectors(GW_EXPS, s, b, r, key, scale, bf16, &sum);
+  for (; key < end; key += STEP) weigh_vectors(STEP / GW_VL, s, b, r, key, scale, bf16, &sum);
+  b->sum[r] = sum;
+}
+
+/* The keys of a stretch that a tile sees any of; empty when first > last. */
+GW_INLINE GwSpan seen(const Block *b, int64_t t, int64_t key) {
+  return (GwSpan){gw_max_i64(key, b->tile[t].first / STEP * STEP),
+                  gw_min_i64(key + STRETCH - 1, b->tile[t].last)};
+}
+
+static void weigh_stretch(const Forward *f, const Scratch *s, Block *b, int64_t key) {
+  for (int64_t r = 0; r < b->rows; r++) {
+    GwSpan keys = seen(b, r / GW_ROWS, key);
+    if (f->a.bf16)
+      weigh(s, b, r, keys.first, keys.last + 1, f->a.scale, true);
+    else
+      weigh(s, b, r, keys.first, keys.last + 1, f->a.scale, false);
+  }
+}
+
+/* y += weights values, for the keys of a stretch */
+static void add_stretch(const Forward *f, const Scratch *s, const Block *b, int64_t key) {
+  const GwHeads *a = &f->a;
+  int64_t held = f->once ? key : 0; /* where the packed values begin */
+  unsigned mode = gw_products_begin(a->bf16);
+  for (int64_t t = 0; t < GW_TILES; t++) {
+    GwSpan keys = seen(b, t, key);
+    if (keys.first > keys.last) continue;
+    GwWeights w = gw_by_rows(tile_scores(s, t) + keys.first * GW_ROWS, GW_ROWS);
+    int64_t terms = gw_round_up(keys.last + 1 - keys.first, 2);
+    float *y = s->y + t * GW_ROWS * GW_PANEL;
+    const float *x = s->values + (keys.first - held) * GW_PANEL;
+    bool fresh = keys.first == b->tile[t].first / STEP * STEP;
+    gw_tile_add(a, b->rows == 1 ? 1 : GW_ROWS, fresh, y, GW_BLOCK, w, x, s->value_rows, terms);
+  }
+  gw_products_end(a->bf16, mode);
+}
+
+/* y / l + 0 and m + ln l of all rows. */
+static void finish(const Forward *f, const Scratch *s, const Block *b) {
+  const GwHeads *a = &f->a;
+  float sum[GW_BLOCK] = {0}, lse[GW_BLOCK];
+  for (int64_t r = 0; r < b->rows; r++) {
+    sum[r] = gw_v_sum16_total(&b->sum[r]);
+    gw_unpack_row(a, s->y + r * GW_PANEL, GW_BLOCK, 1 / sum[r], f->y + b->at[r] * a->head);
+  }
+  if (!f->lse) return;
+  for (int64_t r = 0; r < b->rows; r += GW_VL)
+    gw_v_store(lse + r, gw_v_add(gw_v_load(b->m + r), gw_v_log(gw_v_load(sum + r))));
+  for (int64_t r = 0; r < b->rows; r++) f->lse[b->at[r]] = lse[r];
+}
+
+/* A block, whose kv head's keys and values begin at k and v. */
+static void attend(const Forward *f, const Scratch *s, Block *b, const float *k, const float *v) {
+  const GwHeads *a = &f->a;
+  load_queries(f, s, b);
+  score_block(f, s, b, k);
+  for (int64_t r = 0; r < b->rows; r++)
+    b->m[r] = a->scale * largest(s, r, b->span[r]); /* scale > 0: rounding keeps the order */
+  for (int64_t key = b->all.first / STEP * STEP; key <= b->all.last; key += STRETCH) {
+    if (f->once)
+      gw_pack_rows(a, v + key * a->kv_width, a->kv_width, gw_min_i64(f->keys - key, STRETCH),
+                   STRETCH, s->values);
+    weigh_stretch(f, s, b, key);
+    add_stretch(f, s, b, key);
+  }
+  finish(f, s, b);
+}
+
+/* Unit: sequence, head, block of queries; or sequence and kv head. */
 static void forward_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
                            int thread) {
   const Forward *f = context;
   const GwHeads *a = &f->a;
   Scratch s = scratch_of(call, thread, f);
+  Block b;
   for (int64_t unit = first; unit < last; unit++) {
-    int64_t block = unit % f->blocks, h = unit / f->blocks % a->heads;
-    int64_t sequence = unit / f->blocks / a->heads, group = h / (a->heads / a->kv_heads);
-    if (s.held != sequence * a->kv_heads + group) {
-      s.held = sequence * a->kv_heads + group;
-      int64_t at = sequence * f->key_rows * a->kv_width + group * a->head;
-      gw_pack_groups(a, f->k + at, a->kv_width, f->keys, GW_PANEL, s.panels);
-      gw_pack_rows(a, f->v + at, a->kv_width, f->keys, s.values);
+    int64_t head = unit / f->blocks * (f->once ? a->shared : 1); /* over all sequences */
+    int64_t kv_head = head / a->shared, sequence = head / a->heads;
+    int64_t at = sequence * f->key_rows * a->kv_width + kv_head % a->kv_heads * a->head;
+    if (!f->once && s.held != kv_head) {
+      s.held = kv_head;
+      gw_pack_columns(a, f->k + at, a->kv_width, f->keys, s.keys);
+      gw_pack_rows(a, f->v + at, a->kv_width, f->keys, s.value_rows, s.values);
     }
-    attend(f, &s, sequence, h, block * ROWS);
+    block_init(f, &b, sequence, head % a->heads, unit % f->blocks * GW_BLOCK);
+    attend(f, &s, &b, f->k + at, f->v + at);
   }
 }
 
 static void forward(const GwCall *call, Forward *f, int64_t sequences) {
+  const GwHeads *a = &f->a;
   f->q = call->in[0];
   f->k = call->in[1];
   f->v = call->in[2];
   f->positions = call->in[3];
   f->y = call->out[0];
-  f->blocks = gw_ceil_div(f->queries, ROWS);
-  int64_t grain = gw_min_i64(f->blocks, 64 / ROWS); /* enough to be worth the packing */
-  GW_KERNEL(split)(call, sequences * f->a.heads * f->blocks, grain, forward_blocks, f);
+  f->once = gw_attention_passes_once(f->queries, a->shared);
+  f->blocks = f->once ? 1 : gw_ceil_div(f->queries, GW_BLOCK);
+  int64_t units = sequences * f->blocks * (f->once ? a->kv_heads : a->heads);
+  int64_t grain = gw_min_i64(f->blocks, 2); /* enough to be worth the packing */
+  GW_KERNEL(split)(call, units, grain, forward_blocks, f);
 }
 
 void GW_KERNEL(attention)(const GwCall *call) {
-  int64_t context = (int64_t)call->shapes.attr[2];
-  Forward f = {.a = gw_heads_of(&call->shapes, call->shapes.attr[3]),
+  const double *attr = call->shapes.attr;
+  int64_t context = (int64_t)attr[2];
+  Forward f = {.a = gw_heads_of(&call->shapes, attr[3], attr[4]),
                .lse = call->out[1],
                .queries = context,
                .keys = context,
@@ -183,8 +284,9 @@ void GW_KERNEL(attention)(const GwCall *call) {
 }
 
 void GW_KERNEL(attention_cached)(const GwCall *call) {
+  const double *attr = call->shapes.attr;
   int64_t queries = gw_rows(&call->shapes.in[0]), base = *(const int32_t *)call->in[4];
-  Forward f = {.a = gw_heads_of(&call->shapes, call->shapes.attr[2]),
+  Forward f = {.a = gw_heads_of(&call->shapes, attr[2], attr[3]),
                .queries = queries,
                .base = base,
                .keys = base + queries};

@@ -4,6 +4,7 @@
 #define GW_FIXED_BLOCK_H
 
 #include "kernel/cpu/fixed_add.h"
+#include "kernel/cpu/gemm.h"
 
 /* The context of gw_add_block. */
 typedef struct {
@@ -27,6 +28,11 @@ static inline void gw_add_block(void *context, float *c, int64_t c_row, int64_t 
     gw_fixed_add(&tally, c + i * c_row, columns, to->number + at, to->sum + at);
   }
   gw_fixed_end(&tally, to->signature, to->guard);
+}
+
+/* What gw_add_block reads and writes. */
+static inline GwBeside gw_sum_beside(const GwFixedBlock *to) {
+  return (GwBeside){to->sum, to->columns * 8, 8};
 }
 
 #endif

@@ -7,10 +7,10 @@
 #include "kernel/cpu/gemm_parts.h"
 
 enum {
-  PANELS_B = GW_STEP_BLOCK * GW_COLUMN_BLOCK, /* floats */
+  PANELS_B = (GW_STEP_BLOCK + 1) * GW_COLUMN_BLOCK, /* floats */
   /* Rows of A are packed one panel at a time; columns of A several, so that reading along them uses
    * whole cache lines. */
-  PANELS_PACKED_BY_DEPTH = 4,
+  PANELS_PACKED_BY_DEPTH = 2,
   PANELS_A = PANELS_PACKED_BY_DEPTH * GW_A_PANEL,
   ROWS_C = 512, /* of a task whose C is in scratch */
   PANELS_C = ROWS_C * GW_COLUMN_BLOCK,
@@ -43,7 +43,7 @@ typedef struct {
   GwPanels rows;
   int64_t column, k, depth; /* the block */
   GwTile tile;              /* what all tiles of the block have in common */
-  Ahead ahead_a, ahead_b;
+  Ahead ahead_a, ahead_b, beside;
 } Task;
 
 static GwMatrix part(GwMatrix m, int64_t i, int64_t j) {
@@ -74,19 +74,31 @@ static bool take(Ahead *ahead, GwTile *tile) {
 static void run_row_of_tiles(Task *task, const GwTile *first) {
   for (int64_t j = 0; j < first->columns; j += GW_TILE_COLUMNS) {
     GwTile tile = *first;
-    tile.b += j * tile.steps;
+    tile.b += j / GW_TILE_COLUMNS * gw__panel_b(tile.steps);
     tile.c += j;
     bool last = j + GW_TILE_COLUMNS >= first->columns;
     const float *next = last ? first->c + tile.rows * tile.c_row : tile.c + GW_TILE_COLUMNS;
     tile.prefetch_c = tile.accumulate ? next : tile.c;
     tile.columns = gw_min_i64(first->columns - j, GW_TILE_COLUMNS);
     if (tile.bias) tile.bias += j;
-    if (!take(&task->ahead_a, &tile) && !take(&task->ahead_b, &tile)) {
+    if (!take(&task->beside, &tile) && !take(&task->ahead_a, &tile) &&
+        !take(&task->ahead_b, &tile)) {
       tile.ahead = (const char *)tile.a;
       tile.ahead_row = 0;
     }
     GW_KERNEL(gemm_tile)(task->plan->kind, &tile);
   }
+}
+
+/* What `finish` will read beside rows [first, last) of the task's block. */
+static Ahead beside(const Task *task, int64_t first, int64_t last) {
+  const GwBeside *m = &task->plan->gemm->beside;
+  const char *at = (const char *)m->at + (task->first_row + first) * m->row_bytes +
+                   task->column * m->element_bytes;
+  return (Ahead){.at = at,
+                 .rows = last - first,
+                 .row_bytes = task->tile.columns * m->element_bytes,
+                 .stride = m->row_bytes};
 }
 
 /* Panels [first, last): they are packed, multiplied, and handed on where they are finished. */
@@ -97,9 +109,9 @@ static void run_panels(Task *task, int64_t first, int64_t last, bool finished) {
   int64_t start = gw__panel_first(task->rows, first), end = gw__panel_first(task->rows, last);
   int64_t after = gw__panel_first(task->rows, gw_min_i64(last + last - first, task->rows.panels));
   task->ahead_a = ahead_of(part(a, end, 0), after - end, task->depth);
-  float *c = gemm->c
-                 ? gemm->c + (task->first_row + start) * gemm->c_row + task->column
-                 : task->block_c + start * task->tile.c_row;
+  task->beside = finished && gemm->beside.at ? beside(task, start, end) : (Ahead){0};
+  float *c = gemm->c ? gemm->c + (task->first_row + start) * gemm->c_row + task->column
+                     : task->block_c + start * task->tile.c_row;
   for (int64_t p = first; p < last; p++) {
     GwTile tile = task->tile;
     int64_t row = gw__panel_first(task->rows, p);
@@ -135,8 +147,8 @@ static void run_block(Task *task) {
   tile->steps = plan->kind == GW_TILE_PAIRS ? gw_ceil_div(task->depth, 2) : task->depth;
   tile->accumulate = gemm->accumulate || task->k > 0;
   tile->bias = gemm->bias && finished ? gemm->bias + task->column : NULL;
-  GW_KERNEL(gemm_pack_b)(plan->kind, part(gemm->b, task->k, task->column), task->depth,
-                         tile->columns, task->panels_b);
+  GwMatrix b = part(gemm->b, task->k, task->column);
+  GW_KERNEL(gemm_pack_b)(plan->kind, b, task->depth, tile->columns, task->panels_b);
   task->ahead_b = block_after(task);
   int64_t count = tile->by_rows ? 1 : PANELS_PACKED_BY_DEPTH;
   for (int64_t p = 0; p < task->rows.panels; p += count)
@@ -187,8 +199,8 @@ static void cut(Plan *plan, const GwGemm *gemm, int64_t threads) {
       int64_t row_parts = threads * waves / column_parts;
       int64_t rows = gw_ceil_div(gemm->rows, row_parts);
       if (!gemm->c) rows = equal_part(rows, ROWS_C, 1);
-      int64_t columns = equal_part(gemm->columns, gw_ceil_div(gemm->columns, column_parts),
-                                   GW_TILE_COLUMNS);
+      int64_t columns =
+          equal_part(gemm->columns, gw_ceil_div(gemm->columns, column_parts), GW_TILE_COLUMNS);
       int64_t tasks = gw_ceil_div(gemm->rows, rows) * gw_ceil_div(gemm->columns, columns);
       double cost = task_cost(rows, columns);
       double total = cost * (double)gw_ceil_div(tasks, threads) + (threads > 1 ? cost / 10 : 0);
@@ -206,6 +218,10 @@ void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char 
   GW_ASSERT(gemm->a.row == 1 || gemm->a.column == 1);
   GW_ASSERT(gemm->b.row == 1 || gemm->b.column == 1);
   GW_ASSERT(gemm->c || (gemm->finish && !gemm->accumulate));
+  if (GW_KERNEL(gemm_is_few_rows)(gemm)) {
+    GW_KERNEL(gemm_few_rows)(kind, pool, gemm, scratch);
+    return;
+  }
   bool serial = gemm->rows * gemm->columns * gemm->depth < SERIAL_WORK;
   Plan plan = {.gemm = gemm, .kind = kind, .scratch = scratch};
   cut(&plan, gemm, serial ? 1 : gw_pool_threads(pool));
@@ -217,5 +233,6 @@ void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char 
 }
 
 void GW_KERNEL(gemm)(GwPool *pool, const GwGemm *gemm, char *scratch) {
-  GW_KERNEL(gemm_as)(gemm->operands == GW_OPERANDS_BF16 ? GW_TILE_BF16 : GW_TILE_F32, pool, gemm, scratch);
+  bool bf16 = gemm->operands == GW_OPERANDS_BF16;
+  GW_KERNEL(gemm_as)(bf16 ? GW_KERNEL(gemm_bf16_kind)() : GW_TILE_F32, pool, gemm, scratch);
 }

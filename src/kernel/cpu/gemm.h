@@ -31,6 +31,12 @@ typedef struct {
 typedef void GwGemmFinish(void *context, float *c, int64_t c_row, int64_t row, int64_t rows,
                           int64_t column, int64_t columns, int thread);
 
+/* A matrix of C's shape, row-major, that `finish` reads. */
+typedef struct {
+  const void *at; /* NULL for none */
+  int64_t row_bytes, element_bytes;
+} GwBeside;
+
 typedef struct {
   int64_t rows, columns, depth; /* A [rows,depth], B [depth,columns] */
   GwMatrix a, b;
@@ -43,6 +49,7 @@ typedef struct {
   const float *bias;    /* [columns], added to each finished chain; NULL for none */
   GwGemmFinish *finish; /* called for disjoint blocks that cover C; NULL for none */
   void *context;        /* of finish */
+  GwBeside beside;      /* brought nearer in time for finish */
 } GwGemm;
 
 /* Runs it on all threads of the pool. `scratch` is 64-byte aligned, GW_GEMM_SCRATCH bytes for each

@@ -83,28 +83,29 @@ INLINE void pack_a(GwTileKind kind, GwMatrix a, GwPanels rows, int64_t first, in
     }
     return;
   }
-  /* All panels together, one step after the other: A is read along its rows. */
-  for (int64_t k = 0; k < depth; k += step_depth(kind), panels += GW_A_DEPTH) {
-    int64_t next = k + 1 < depth ? a.column : 0;
-    const float *from = a.at + k * a.column;
-    for (int64_t p = first, i = start; p < last; p++) {
-      int64_t end = gw__panel_first(rows, p + 1);
-      across_width(kind, panels + (p - first) * GW_A_PANEL, from + i, next, end - i, GW_A_DEPTH, 0);
-      i = end;
+  for (int64_t p = first; p < last; p++, panels += GW_A_PANEL) {
+    int64_t end = gw__panel_first(rows, p + 1);
+    const float *from = a.at + start;
+    float *to = panels;
+    for (int64_t k = 0; k < depth; k += step_depth(kind), to += GW_A_DEPTH) {
+      gw_v_store(to, across(kind, from, k + 1 < depth ? a.column : 0, end - start, 0));
+      from += step_depth(kind) * a.column;
     }
+    start = end;
   }
 }
 
 INLINE void pack_b_rows(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns,
                         float *panels) {
-  int64_t steps = gw_ceil_div(depth, step_depth(kind));
-  for (int64_t s = 0; s < steps; s++, panels += GW_TILE_COLUMNS) {
-    int64_t k = s * step_depth(kind), next = k + 1 < depth ? b.row : 0;
-    const float *from = b.at + k * b.row;
+  int64_t stride = gw__panel_b(gw_ceil_div(depth, step_depth(kind)));
+  for (int64_t j = 0; j < columns; j += GW_TILE_COLUMNS, panels += stride) {
+    int64_t width = gw_min_i64(columns - j, GW_TILE_COLUMNS);
+    const float *from = b.at + j;
     float *to = panels;
-    for (int64_t j = 0; j < columns; j += GW_TILE_COLUMNS, to += steps * GW_TILE_COLUMNS)
-      across_width(kind, to, from + j, next, gw_min_i64(columns - j, GW_TILE_COLUMNS),
-                   GW_TILE_COLUMNS, -0.0f);
+    for (int64_t k = 0; k < depth; k += step_depth(kind), to += GW_TILE_COLUMNS) {
+      across_width(kind, to, from, k + 1 < depth ? b.row : 0, width, GW_TILE_COLUMNS, -0.0f);
+      from += step_depth(kind) * b.row;
+    }
   }
 }
 
@@ -114,8 +115,8 @@ INLINE void transpose_square(GwTileKind kind, const float *from, int64_t column,
   const int64_t unit = GW_VL * step_depth(kind);
   gw_vf square[GW_VL];
   if (columns == GW_VL && n == unit) {
-    GW_UNROLL for (int j = 0; j < GW_VL; j++)
-        square[j] = along(kind, from + j * column, unit, -0.0f);
+    GW_UNROLL for (int j = 0; j < GW_VL; j++) square[j] =
+        along(kind, from + j * column, unit, -0.0f);
   } else {
     for (int j = 0; j < GW_VL; j++)
       square[j] = j < columns ? along(kind, from + j * column, n, -0.0f) : gw_v_zero();
@@ -132,7 +133,7 @@ INLINE void transpose_square(GwTileKind kind, const float *from, int64_t column,
 INLINE void pack_b_columns(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns,
                            float *panels) {
   const int64_t unit = GW_VL * step_depth(kind);
-  int64_t panel = gw_ceil_div(depth, step_depth(kind)) * GW_TILE_COLUMNS;
+  int64_t panel = gw__panel_b(gw_ceil_div(depth, step_depth(kind)));
   for (int64_t j = 0; j < gw_ceil_div(columns, GW_TILE_COLUMNS) * GW_TILE_COLUMNS; j += GW_VL) {
     int64_t count = gw_min_i64(gw_max_i64(columns - j, 0), GW_VL);
     const float *from = b.at + (count > 0 ? j * b.column : 0);
@@ -149,20 +150,25 @@ INLINE void pack_b(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns, 
     pack_b_columns(kind, b, depth, columns, panels);
 }
 
+/* One function for each kind: what a kind does not need is not in it. */
+#if defined(GW_ISA_AVX512)
+#define FOR_KINDS(X) X(F32) X(BF16) X(PAIRS)
+#else
+#define FOR_KINDS(X) X(F32) X(BF16)
+#endif
+
 void GW_KERNEL(gemm_pack_a)(GwTileKind kind, GwMatrix a, GwPanels rows, int64_t first, int64_t last,
                             int64_t depth, float *panels) {
-  switch (kind) {
-  case GW_TILE_F32: pack_a(GW_TILE_F32, a, rows, first, last, depth, panels); break;
-  case GW_TILE_BF16: pack_a(GW_TILE_BF16, a, rows, first, last, depth, panels); break;
-  default: pack_a(GW_TILE_PAIRS, a, rows, first, last, depth, panels);
-  }
+#define CASE(K)                                                                                    \
+  if (kind == GW_TILE_##K) pack_a(GW_TILE_##K, a, rows, first, last, depth, panels);
+  FOR_KINDS(CASE)
+#undef CASE
 }
 
 void GW_KERNEL(gemm_pack_b)(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns,
                             float *panels) {
-  switch (kind) {
-  case GW_TILE_F32: pack_b(GW_TILE_F32, b, depth, columns, panels); break;
-  case GW_TILE_BF16: pack_b(GW_TILE_BF16, b, depth, columns, panels); break;
-  default: pack_b(GW_TILE_PAIRS, b, depth, columns, panels);
-  }
+#define CASE(K)                                                                                    \
+  if (kind == GW_TILE_##K) pack_b(GW_TILE_##K, b, depth, columns, panels);
+  FOR_KINDS(CASE)
+#undef CASE
 }

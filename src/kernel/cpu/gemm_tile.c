@@ -7,8 +7,8 @@
 
 #if defined(GW_ISA_AVX512)
 enum { LEAST_ROWS = 7 };
-#define FOR_HEIGHTS(X, k, l) X(k, l, 7) X(k, l, 8) X(k, l, 9) X(k, l, 10) \
-  X(k, l, 11) X(k, l, 12) X(k, l, 13) X(k, l, 14)
+#define FOR_HEIGHTS(X, k, l)                                                                       \
+  X(k, l, 7) X(k, l, 8) X(k, l, 9) X(k, l, 10) X(k, l, 11) X(k, l, 12) X(k, l, 13) X(k, l, 14)
 #elif defined(GW_ISA_AVX2)
 enum { LEAST_ROWS = 3 };
 #define FOR_HEIGHTS(X, k, l) X(k, l, 3) X(k, l, 4) X(k, l, 5) X(k, l, 6)
@@ -72,15 +72,6 @@ INLINE void add_bias(Sums *sums, const GwTile *tile, Shape shape) {
   }
 }
 
-/* Lines of C come nearer while the products are made. */
-INLINE void prefetch_c(const GwTile *tile, Shape shape) {
-  GW_UNROLL for (int i = 0; i < shape.rows; i++) {
-    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) {
-      __builtin_prefetch(tile->prefetch_c + i * tile->c_row + j * GW_VL, 1);
-    }
-  }
-}
-
 INLINE gw_vf product(gw_vf a, gw_vf b, gw_vf sum, GwTileKind kind) {
   if (kind == GW_TILE_F32) return gw_v_fma(a, b, sum);
   if (kind == GW_TILE_BF16) return gw_v_fma_bf16(a, b, sum);
@@ -103,34 +94,44 @@ INLINE void step(Sums *sums, const float *a, const float *b, Shape shape) {
   }
 }
 
-INLINE void multiply(Sums *sums, const GwTile *tile, Shape shape) {
-  enum { ROUND = 4 };
-  const int64_t a_step = shape.by_rows ? 1 : GW_A_DEPTH, b_step = GW_TILE_COLUMNS;
+enum {
+  SLOT_STEPS = 4,
+  LINE_FLOATS = 16,
+  C_LINES = (GW_TILE_COLUMNS + LINE_FLOATS - 1) / LINE_FLOATS
+};
+
+/* SLOT_STEPS steps, and a line of what will be packed comes nearer. */
+INLINE void steps(Sums *sums, const GwTile *tile, int64_t k, Shape shape) {
+  const int64_t a_step = shape.by_rows ? 1 : GW_A_DEPTH;
   const int64_t swap = shape.kind == GW_TILE_BF16; /* the second of a pair comes first */
-  const float *a = tile->a, *b = tile->b;
-  int64_t k = 0, whole = tile->steps / ROUND * ROUND;
-  for (; k < whole; k += ROUND, a += ROUND * a_step, b += ROUND * b_step) {
-    int64_t column = k % GW_AHEAD_STEPS * (GW_AHEAD_BYTES / GW_AHEAD_STEPS);
-    __builtin_prefetch(tile->ahead + k / GW_AHEAD_STEPS * tile->ahead_row + column, 0, 2);
-    GW_UNROLL for (int64_t i = 0; i < ROUND; i++)
-        step(sums, a + (i ^ swap) * a_step, b + (i ^ swap) * b_step, shape);
+  const float *a = tile->a + k * a_step, *b = tile->b + k * GW_TILE_COLUMNS;
+  int64_t column = k % GW_AHEAD_STEPS * (GW_AHEAD_BYTES / GW_AHEAD_STEPS);
+  __builtin_prefetch(tile->ahead + k / GW_AHEAD_STEPS * tile->ahead_row + column, 0, 2);
+  GW_UNROLL for (int64_t i = 0; i < SLOT_STEPS; i++)
+      step(sums, a + (i ^ swap) * a_step, b + (i ^ swap) * GW_TILE_COLUMNS, shape);
+}
+
+INLINE void multiply(Sums *sums, const GwTile *tile, Shape shape) {
+  const int64_t a_step = shape.by_rows ? 1 : GW_A_DEPTH;
+  const int64_t swap = shape.kind == GW_TILE_BF16;
+  int64_t k = 0, whole = tile->steps / SLOT_STEPS * SLOT_STEPS;
+  const float *c = tile->prefetch_c;
+  for (; k < gw_min_i64(whole, shape.rows * C_LINES * SLOT_STEPS); k += SLOT_STEPS) {
+    __builtin_prefetch(c + k / SLOT_STEPS % C_LINES * LINE_FLOATS, 1);
+    if (k / SLOT_STEPS % C_LINES == C_LINES - 1) c += tile->c_row;
+    steps(sums, tile, k, shape);
   }
-  int64_t rest = tile->steps - whole;
-  for (int64_t i = 0; i < rest; i++) {
-    int64_t at = (i ^ swap) < rest ? i ^ swap : i;
-    step(sums, a + at * a_step, b + at * b_step, shape);
+  for (; k < whole; k += SLOT_STEPS) steps(sums, tile, k, shape);
+  for (int64_t i = k; i < tile->steps; i++) {
+    int64_t at = (i ^ swap) < tile->steps ? i ^ swap : i;
+    step(sums, tile->a + at * a_step, tile->b + at * GW_TILE_COLUMNS, shape);
   }
 }
 
-/* Arithmetic on the sums stays on its side of this, where the mode of rounding changes. */
 INLINE void hold(Sums *sums, Shape shape) {
-#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
   GW_UNROLL for (int i = 0; i < shape.rows; i++) {
-    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) __asm__ volatile("" : "+v"(sums->at[i][j]));
+    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) gw__hold(&sums->at[i][j]);
   }
-#else
-  (void)sums, (void)shape;
-#endif
 }
 
 INLINE void multiply_flushing(Sums *sums, const GwTile *tile, Shape shape) {
@@ -145,7 +146,6 @@ INLINE void multiply_flushing(Sums *sums, const GwTile *tile, Shape shape) {
 INLINE void run_tile(const GwTile *tile, Shape shape) {
   bool whole = tile->columns == GW_TILE_COLUMNS;
   Sums sums;
-  prefetch_c(tile, shape);
   if (!tile->accumulate)
     clear(&sums, shape);
   else if (whole)
@@ -168,7 +168,10 @@ INLINE void run_tile(const GwTile *tile, Shape shape) {
     run_tile(tile, (Shape){rows, by_rows, GW_TILE_##kind});                                        \
   }
 #define NAME(kind, by_rows, rows) tile_##kind##_##by_rows##_##rows,
-#define LIST(kind) {{FOR_HEIGHTS(NAME, kind, 0)}, {FOR_HEIGHTS(NAME, kind, 1)}}
+#define LIST(kind)                                                                                 \
+  {                                                                                                \
+    {FOR_HEIGHTS(NAME, kind, 0)}, { FOR_HEIGHTS(NAME, kind, 1) }                                   \
+  }
 
 FOR_HEIGHTS(DEFINE, F32, 0)
 FOR_HEIGHTS(DEFINE, F32, 1)

@@ -2,8 +2,8 @@
  * logits of the chunk are a matrix product into the workspace; then each row, while it is in cache,
  * is reduced to its loss and turned into its gradient in place; then two more products use the
  * gradients: the chunk's rows of dx, and dW, whose chains of additions continue from chunk to chunk
- * in the order of the rows. The last chunk's product hands dW on to its fixed-point sum; where it is
- * the only chunk, dW is never stored. */
+ * in the order of the rows. The last chunk's product hands dW on to its fixed-point sum; where it
+ * is the only chunk, dW is never stored. */
 #include "kernel/cpu/fixed_block.h"
 #include "kernel/cpu/gemm.h"
 
@@ -75,6 +75,7 @@ static void add_to_dw(const Head *head, GwFixedBlock *sum) {
   gemm.accumulate = head->first > 0;
   gemm.finish = sum && last ? gw_add_block : NULL;
   gemm.context = sum;
+  if (gemm.finish) gemm.beside = gw_sum_beside(sum);
   multiply(head, gemm);
 }
 

@@ -60,6 +60,13 @@ static void finish_block(void *context, float *c, int64_t c_row, int64_t row, in
   }
 }
 
+/* Lets f follow the product. */
+static void follow(GwGemm *gemm, Finish *f) {
+  gemm->finish = finish_block;
+  gemm->context = f;
+  gemm->beside = (GwBeside){f->pre ? f->pre : f->residual, f->columns * 4, 4};
+}
+
 /* ---- x Wᵀ and dy W ---- */
 
 /* The product x Wᵀ + b, into C. */
@@ -78,8 +85,7 @@ static GwGemm forward_product(const GwCall *call, float *c) {
 void GW_KERNEL(linear)(const GwCall *call) {
   GwGemm gemm = forward_product(call, call->out[0]);
   Finish finish = {.columns = gemm.columns, .residual = call->in[3]};
-  gemm.finish = finish.residual ? finish_block : NULL;
-  gemm.context = &finish;
+  if (finish.residual) follow(&gemm, &finish);
   GW_KERNEL(gemm)(call->pool, &gemm, call->scratch);
 }
 
@@ -87,8 +93,7 @@ void GW_KERNEL(linear_activation)(const GwCall *call) {
   GwGemm gemm = forward_product(call, call->out[1]);
   Finish finish = {
       .columns = gemm.columns, .activation = (GwEpilogue)call->shapes.attr[1], .y = call->out[0]};
-  gemm.finish = finish_block;
-  gemm.context = &finish;
+  follow(&gemm, &finish);
   GW_KERNEL(gemm)(call->pool, &gemm, call->scratch);
 }
 
@@ -104,8 +109,7 @@ void GW_KERNEL(linear_dx)(const GwCall *call) {
   gemm.operands = (GwOperands)call->shapes.attr[0];
   gemm.c = call->out[0];
   gemm.c_row = in;
-  gemm.finish = finish.pre || finish.residual ? finish_block : NULL;
-  gemm.context = &finish;
+  if (finish.pre || finish.residual) follow(&gemm, &finish);
   GW_KERNEL(gemm)(call->pool, &gemm, call->scratch);
 }
 
@@ -139,6 +143,7 @@ void GW_KERNEL(linear_sum)(const GwCall *call) {
                      .guard = call->in[4]};
   gemm.finish = gw_add_block;
   gemm.context = &to;
+  gemm.beside = gw_sum_beside(&to);
   GW_KERNEL(gemm)(call->pool, &gemm, call->scratch);
 }
 

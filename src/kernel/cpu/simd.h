@@ -238,23 +238,41 @@ static inline void gw_v_flush_end(unsigned before) { (void)before; }
 
 static inline gw_vf gw_v_zero(void) { return gw_v_set(0.0f); }
 
-/* e^x, as gw_exp */
+/* Unrolls the loop that follows wholly (at most 16 rounds), so that its arrays live in registers.
+ */
+#if defined(__clang__)
+#define GW_UNROLL _Pragma("unroll")
+#else
+#define GW_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* e^x of `n` <= GW_EXPS vectors, as gw_exp. They go step by step together: the chain of one is long
+ * and fills a processor's queue with instructions that wait, several side by side do not wait. */
+enum { GW_EXPS = 4 };
+static inline __attribute__((always_inline)) void gw_v_exp_all(gw_vf *x, int n) {
+  static const float coefficients[] = {GW_EXP_C6, GW_EXP_C5, GW_EXP_C4, GW_EXP_C3,
+                                       GW_EXP_C2, 1.0f,      1.0f};
+  gw_vf shifted[GW_EXPS], r[GW_EXPS], p[GW_EXPS];
+  GW_UNROLL for (int i = 0; i < n; i++) {
+    r[i] = gw_v_max(gw_v_set(GW_EXP_LOW), x[i]); /* low > x ? low : x */
+    r[i] = gw_v_min(gw_v_set(GW_EXP_HIGH), r[i]);
+    shifted[i] = gw_v_fma(r[i], gw_v_set(GW_LOG2E), gw_v_set(GW_ROUND_SHIFT));
+  }
+  GW_UNROLL for (int i = 0; i < n; i++) {
+    gw_vf whole = gw_v_sub(shifted[i], gw_v_set(GW_ROUND_SHIFT));
+    r[i] = gw_v_fma(whole, gw_v_set(-GW_LN2_HIGH), r[i]);
+    r[i] = gw_v_fma(whole, gw_v_set(-GW_LN2_LOW), r[i]);
+    p[i] = gw_v_set(GW_EXP_C7);
+  }
+  GW_UNROLL for (int k = 0; k < 7; k++) GW_UNROLL for (int i = 0; i < n; i++) p[i] =
+      gw_v_fma(p[i], r[i], gw_v_set(coefficients[k]));
+  GW_UNROLL for (int i = 0; i < n; i++) x[i] =
+      gw_v_of(gw_vi_add(gw_vi_of(p[i]), gw_vi_shl23(gw_vi_of(shifted[i]))));
+}
+
 static inline gw_vf gw_v_exp(gw_vf x) {
-  x = gw_v_max(gw_v_set(GW_EXP_LOW), x); /* low > x ? low : x */
-  x = gw_v_min(gw_v_set(GW_EXP_HIGH), x);
-  gw_vf shifted = gw_v_fma(x, gw_v_set(GW_LOG2E), gw_v_set(GW_ROUND_SHIFT));
-  gw_vf n = gw_v_sub(shifted, gw_v_set(GW_ROUND_SHIFT));
-  gw_vf r = gw_v_fma(n, gw_v_set(-GW_LN2_HIGH), x);
-  r = gw_v_fma(n, gw_v_set(-GW_LN2_LOW), r);
-  gw_vf p = gw_v_set(GW_EXP_C7);
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C6));
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C5));
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C4));
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C3));
-  p = gw_v_fma(p, r, gw_v_set(GW_EXP_C2));
-  p = gw_v_fma(p, r, gw_v_set(1.0f));
-  p = gw_v_fma(p, r, gw_v_set(1.0f));
-  return gw_v_of(gw_vi_add(gw_vi_of(p), gw_vi_shl23(gw_vi_of(shifted))));
+  gw_v_exp_all(&x, 1);
+  return x;
 }
 
 /* ln x, as gw_log */
@@ -306,14 +324,6 @@ static inline float gw_v_sum16_total(const GwVSum16 *sum) {
   return gw_sum16_total(&plain);
 #endif
 }
-
-/* Unrolls the loop that follows wholly (at most 16 rounds), so that its arrays live in registers.
- */
-#if defined(__clang__)
-#define GW_UNROLL _Pragma("unroll")
-#else
-#define GW_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 /* Asks for a cache line that will be used soon, into the second cache; any address will do. Far
  * ahead it helps kernels whose arithmetic leaves the processor no room to look ahead by itself. */
@@ -460,12 +470,16 @@ static inline void gw_vu_zip(gw_vu a, gw_vu b, gw_vu out[2]) {
 #endif
 }
 
-/* as gw_nearest: x = high 2^32 + low, each part rounded by adding 1.5 2^52, whose last place is 1
- */
+/* as gw_nearest; without the instruction: x = high 2^32 + low, each part rounded by adding
+ * 1.5 2^52, whose last place is 1 */
 static inline gw_vu gw_vu_nearest(gw_vd x) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vu)_mm512_cvtpd_epi64((__m512d)x);
+#else
   gw_vd magic = (gw_vd){0} + 0x1.8p52;
   gw_vd shifted = x * 0x1p-32 + magic, low = x - (shifted - magic) * 0x1p32;
   return (((gw_vu)shifted - (gw_vu)magic) << 32) + ((gw_vu)(low + magic) - (gw_vu)magic);
+#endif
 }
 
 /* gw_nearest of floats of magnitudes up to 2^62 */
