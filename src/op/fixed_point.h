@@ -9,8 +9,8 @@ static inline bool gw_is_counter(const GwType *type, GwDtype dtype, int64_t n) {
   return type->dtype == dtype && gw_is_vector(type, n);
 }
 
-/* Checks the arguments sum, signature, guard and fresh (optional), the first at `in`, and the attributes first and
- * limit, the first at `attr`; `gradient` is the type of what is added up. */
+/* Checks the arguments sum, signature, guard and fresh (optional), the first at `in`, and the
+ * attributes first and limit, the first at `attr`; `gradient` is the type of what is added up. */
 static inline GwStatus gw_accumulator_check(const char *op, const GwShapes *s, int in, int attr,
                                             GwType gradient) {
   gradient.dtype = GW_I64;
@@ -64,8 +64,8 @@ static inline void gw_example_counter(GwExample *e, int i, GwDtype dtype, int64_
   e->shapes.has[i] = true;
 }
 
-/* sum, signature, guard and at times fresh for a [rows,columns] gradient; `tight` is a limit that some of the
- * gradient's elements exceed. */
+/* sum, signature, guard and at times fresh for a [rows,columns] gradient; `tight` is a limit that
+ * some of the gradient's elements exceed. */
 static inline void gw_example_accumulator(GwExample *e, int in, int attr, int64_t rows,
                                           int64_t columns, double tight) {
   e->shapes.in[in] = gw_type_2d(GW_I64, rows, columns);

@@ -129,11 +129,13 @@ typedef enum {
   GW_FILL_POSITIONS /* look-back distances: row n may see at most low + n mod high rows back */
 } GwFill;
 
+enum { GW_EXAMPLE_LONG = 4097 };
+
 struct GwExample {
   GwRng rng;
   GwShapes shapes; /* in and attr to be filled; has[] set where present */
   int sizes;       /* how many were drawn */
-  int long_size;   /* the number of the one that is to be very long, if not negative */
+  int long_size;   /* the one of them, from 1 on, that is to be very long; 0 for none */
   struct {
     GwFill fill;
     double scale;

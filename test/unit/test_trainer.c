@@ -249,53 +249,6 @@ static void faults_are_named(void **state) {
   gw_trainer_destroy(trainer);
 }
 
-/* One whole step; the state's hash after it. */
-static uint64_t step_hash(GwTrainer *trainer, const GwRecipe *recipe, int64_t step) {
-  GwStepReport report;
-  run_lanes(trainer, recipe, step, in_order, 4);
-  assert_ok(gw_trainer_end(trainer, step, &report));
-  return report.state_hash;
-}
-
-static void sums_of_earlier_steps_leave_nothing(void **state) {
-  (void)state;
-  for (int family = 0; family < 2; family++) {
-    GwRecipe recipe = small_recipe((GwFamily)family);
-    const GwBackend *backend = gw_backend_cpu(gw_isa_best());
-    GwTrainer *clean, *a, *b, *empty;
-    GwStepReport report;
-    uint64_t signature;
-    assert_ok(gw_trainer_create(&recipe, backend, NULL, &clean));
-    assert_ok(gw_trainer_create(&recipe, backend, NULL, &a));
-    assert_ok(gw_trainer_create(&recipe, backend, NULL, &b));
-    assert_ok(gw_trainer_create(&recipe, backend, NULL, &empty));
-    uint64_t first = step_hash(clean, &recipe, 0), second = step_hash(clean, &recipe, 1);
-    /* a lane that fails, and the step again */
-    GwObserver poison = {.before = poison_a_gradient};
-    gw_trainer_observe(a, &poison);
-    gw_trainer_begin(a);
-    fill(a, &recipe, 0, 0);
-    assert_fails(GW_NUMERIC, "lane 0", gw_trainer_lane(a, 0, 0, &signature));
-    gw_trainer_observe(a, NULL);
-    assert_true(step_hash(a, &recipe, 0) == first);
-    /* sums added to a trainer without lanes, and none from another without */
-    assert_true(step_hash(b, &recipe, 0) == first);
-    run_lanes(b, &recipe, 1, in_order, 4);
-    step_hash(empty, &recipe, 0);
-    gw_trainer_begin(empty);
-    gw_trainer_begin(a);
-    gw_trainer_add(a, b);
-    gw_trainer_add(a, empty);
-    assert_ok(gw_trainer_end(a, 1, &report));
-    assert_true(report.state_hash == second);
-    gw_trainer_destroy(empty);
-    gw_trainer_destroy(b);
-    gw_trainer_destroy(a);
-    gw_trainer_destroy(clean);
-  }
-}
-
-
 /* ---- bf16 against f32 ---- */
 
 /* Sequences with a rule to learn: each token is 5 times the one before, plus 3, and now and then
@@ -381,7 +334,7 @@ static void the_first_lane_that_fails_is_named(void **state) {
     assert_fails(GW_CORRUPT, "lane 2 has no data",
                  gw_trainer_lanes(trainer, 0, fill_or_fail, &lanes, signatures));
   }
-  GwObserver poison = {.before = poison_a_gradient};
+  GwObserver poison = {.after = poison_a_gradient};
   gw_trainer_observe(trainer, &poison);
   gw_trainer_begin(trainer);
   assert_fails(GW_NUMERIC, "lane 0", gw_trainer_lanes(trainer, 0, fill_lane, &recipe, signatures));
@@ -394,6 +347,52 @@ static void the_first_lane_that_fails_is_named(void **state) {
   assert_true(gw_trainer_hash(trainer, STEPS) == wanted);
   gw_trainer_destroy(trainer);
   gw_pool_destroy(pool);
+}
+
+/* One whole step; the state's hash after it. */
+static uint64_t step_hash(GwTrainer *trainer, const GwRecipe *recipe, int64_t step) {
+  GwStepReport report;
+  run_lanes(trainer, recipe, step, in_order, 4);
+  assert_ok(gw_trainer_end(trainer, step, &report));
+  return report.state_hash;
+}
+
+static void sums_of_earlier_steps_leave_nothing(void **state) {
+  (void)state;
+  for (int family = 0; family < 2; family++) {
+    GwRecipe recipe = small_recipe((GwFamily)family);
+    const GwBackend *backend = gw_backend_cpu(gw_isa_best());
+    GwTrainer *clean, *a, *b, *empty;
+    GwStepReport report;
+    uint64_t signature;
+    assert_ok(gw_trainer_create(&recipe, backend, NULL, &clean));
+    assert_ok(gw_trainer_create(&recipe, backend, NULL, &a));
+    assert_ok(gw_trainer_create(&recipe, backend, NULL, &b));
+    assert_ok(gw_trainer_create(&recipe, backend, NULL, &empty));
+    uint64_t first = step_hash(clean, &recipe, 0), second = step_hash(clean, &recipe, 1);
+    /* a lane that fails, and the step again */
+    GwObserver poison = {.after = poison_a_gradient};
+    gw_trainer_observe(a, &poison);
+    gw_trainer_begin(a);
+    fill_inputs(&recipe, 0, 0, gw_trainer_inputs(a));
+    assert_fails(GW_NUMERIC, "lane 0", gw_trainer_lane(a, 0, 0, &signature));
+    gw_trainer_observe(a, NULL);
+    assert_true(step_hash(a, &recipe, 0) == first);
+    /* sums added to a trainer without lanes, and none from another without */
+    assert_true(step_hash(b, &recipe, 0) == first);
+    run_lanes(b, &recipe, 1, in_order, 4);
+    step_hash(empty, &recipe, 0);
+    gw_trainer_begin(empty);
+    gw_trainer_begin(a);
+    gw_trainer_add(a, b);
+    gw_trainer_add(a, empty);
+    assert_ok(gw_trainer_end(a, 1, &report));
+    assert_true(report.state_hash == second);
+    gw_trainer_destroy(empty);
+    gw_trainer_destroy(b);
+    gw_trainer_destroy(a);
+    gw_trainer_destroy(clean);
+  }
 }
 
 static void every_op_of_a_step_passes_its_check(void **state) {
@@ -414,10 +413,9 @@ int main(int argc, char **argv) {
       cmocka_unit_test(lanes_at_once_do_not_matter),
       cmocka_unit_test(memory_limits_do_not_matter),
       cmocka_unit_test(faults_are_named),
-      cmocka_unit_test(sums_of_earlier_steps_leave_nothing),
-
       cmocka_unit_test(bf16_learns_as_f32_does),
       cmocka_unit_test(the_first_lane_that_fails_is_named),
+      cmocka_unit_test(sums_of_earlier_steps_leave_nothing),
       cmocka_unit_test(every_op_of_a_step_passes_its_check),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

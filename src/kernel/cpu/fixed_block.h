@@ -11,8 +11,8 @@ typedef struct {
   int64_t *sum; /* a matrix of `columns` columns, its first element the parameters' `number` */
   int64_t columns, number;
   double limit;
-  const int32_t *fresh;
-  int64_t elements; /* of the sum */
+  const int32_t *fresh; /* NULL for 0 */
+  int64_t elements;     /* of the sum */
   uint64_t *signature;
   int64_t *guard;
 } GwFixedBlock;
@@ -30,8 +30,9 @@ static inline void gw_add_block(void *context, float *c, int64_t c_row, int64_t 
   gw_fixed_end(&tally, to->signature, to->guard);
 }
 
-/* What gw_add_block reads and writes. */
+/* What gw_add_block reads, so that it comes nearer before: nothing where the sum is streamed. */
 static inline GwBeside gw_sum_beside(const GwFixedBlock *to) {
+  if (gw_fixed_begin(to->limit, to->fresh, to->elements).streamed) return (GwBeside){0};
   return (GwBeside){to->sum, to->columns * 8, 8};
 }
 

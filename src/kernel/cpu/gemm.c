@@ -190,7 +190,7 @@ static double task_cost(int64_t rows, int64_t columns) {
 }
 
 /* Rectangles for `threads` threads: among cuts into a few times as many, the one whose threads are
- * done first. A tenth of a task is the wait for the last thread. */
+ * done first. A 64th of a task is the wait for the last thread. */
 static void cut(Plan *plan, const GwGemm *gemm, int64_t threads) {
   double best = 0;
   for (int64_t waves = 1; waves <= 4; waves++)
@@ -203,7 +203,7 @@ static void cut(Plan *plan, const GwGemm *gemm, int64_t threads) {
           equal_part(gemm->columns, gw_ceil_div(gemm->columns, column_parts), GW_TILE_COLUMNS);
       int64_t tasks = gw_ceil_div(gemm->rows, rows) * gw_ceil_div(gemm->columns, columns);
       double cost = task_cost(rows, columns);
-      double total = cost * (double)gw_ceil_div(tasks, threads) + (threads > 1 ? cost / 10 : 0);
+      double total = cost * (double)gw_ceil_div(tasks, threads) + (threads > 1 ? cost / 64 : 0);
       if (best > 0 && total >= best) continue;
       best = total;
       plan->rows = rows;
