@@ -1,7 +1,7 @@
 /* The programs of a step. The lane program is the model's; the second half works on the exact
  * totals of all lanes:
  *   total   signs the totals (to be compared with the lanes' signatures) and sums their squares
- *   update  clips by the global norm, applies AdamW, parameter by parameter, and hashes the new state
+ *   update  clips by the global norm, applies AdamW, parameter by parameter, and hashes the state
  * They share the buffers of the lane program: params; accum (tally, sums, signature, guard, then
  * what `total` adds); state (first moments, then second). */
 #ifndef GW_STEP_PROGRAMS_H
