@@ -47,8 +47,8 @@ void gw_lane_clear(const GwLaneProgram *lane, const GwRunner *runner) {
   memset(gw_runner_value(runner, lane->guard), 0, sizeof(int64_t));
 }
 
-GwStatus gw_lane_run(const GwLaneProgram *lane, GwRunner *runner, GwLaneKey key,
-                     bool fresh, uint64_t *signature) {
+GwStatus gw_lane_run(const GwLaneProgram *lane, GwRunner *runner, GwLaneKey key, bool fresh,
+                     uint64_t *signature) {
   uint64_t *of_lane = gw_runner_value(runner, lane->signature);
   const int64_t *guard = gw_runner_value(runner, lane->guard);
   const int64_t *tally = gw_runner_value(runner, lane->tally);
