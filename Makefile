@@ -1,10 +1,14 @@
 # A thin front on CMake and its presets (CMakePresets.json). build/ is the release build; the
 # presets gcc, clang, asan and fuzz live in folders of the same name inside it.
 .DEFAULT_GOAL := build
-.PHONY: build test demo check format format-check tidy soak fuzz bench-ops clean help
+.PHONY: build test demo check format format-check tidy soak fuzz clean help
+.PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops
 
 # Seconds per target of `make fuzz`.
 SECONDS := 600
+# `make bench-train PEERS=no` compares with nobody; BENCH="--models tiny" passes options on.
+PEERS := yes
+BENCH :=
 
 FORMATTED = $(shell find include src app test bench -name '*.[ch]' 2>/dev/null)
 
@@ -33,6 +37,27 @@ format-check: ## fail where `make format` would change something
 tidy: ## check folder order, lengths, bans and documents (STYLE.md)
 	@python3 tools/tidy.py
 
+bench: bench-gemm bench-ops bench-generate bench-train ## all benchmarks, half an hour
+
+bench-build:
+	@tools/install-packages.sh build
+	@tools/build.sh bench
+	@mkdir -p build/results
+
+bench-train: bench-build ## training steps against PyTorch's, about 20 minutes
+	@[ "$(PEERS)" = no ] || tools/peers.sh >/dev/null || true
+	@python3 bench/bench_train.py --programs build/bench $(if $(filter no,$(PEERS)),--peers none) \
+	  $(BENCH)
+
+bench-generate: bench-build ## time per token and to the first token, against memory and FMA peak
+	@build/bench/bench_generate build/results/generate.json
+
+bench-gemm: bench-build ## matrix products by shape, as a share of peak
+	@build/bench/bench_gemm
+
+bench-ops: bench-build ## every op at the shapes of three models, as a share of what binds it
+	@build/bench/bench_ops
+
 soak: ## the long proofs, hours: test/soak/*.sh
 	@tools/install-packages.sh test
 	@tools/build.sh gcc
@@ -44,11 +69,6 @@ soak: ## the long proofs, hours: test/soak/*.sh
 fuzz: ## fuzz every parser, SECONDS=600 each
 	@tools/install-packages.sh check
 	@tools/fuzz.sh $(SECONDS)
-
-bench-ops: ## speed of every op at the shapes of three models, as a share of what binds it
-	@cmake --preset release -B build/bench -DGODWIT_BENCH=ON >/dev/null
-	@ninja -C build/bench bench_ops
-	@build/bench/bench_ops
 
 clean: ## remove build/
 	@rm -rf build

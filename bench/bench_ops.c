@@ -1,10 +1,11 @@
 /* Speed of every op of op.def at the shapes of three models: time, arithmetic and traffic, and the
  * share of whatever binds it, memory or multiply-adds, as measured on this machine in the same run.
  *
- *   bench_ops [ISA [OP...]]    generic, avx2 or avx512 (the best when absent); all ops when absent
+ *   bench_ops [ISA [OP...]]    generic, avx2 or avx512; all ops when absent
  *
- * The ops are those of the real programs: the lane, total, update and decode programs that recipes
- * give, the largest instance of each op in each model. Every figure is the median of several runs.
+ * The ops are those of the real programs: the lane, loss, total, update and decode programs that
+ * recipes give, the largest instance of each op in each model, and the ops that fusion has left no
+ * instance of, at the shapes that they would have. Every figure is the median of several runs.
  * An op is timed alone and again and again, so data that fits into the caches stays there: such
  * rows are marked, and may exceed what memory allows. */
 #include <stdio.h>
@@ -18,7 +19,13 @@
 #include "os/clock.h"
 #include "train/step_programs.h"
 
-enum { ROUNDS_MIN = 7, ROUNDS_MAX = 99, CASE_NS = 60000000, OVERRIDES_MAX = 10 };
+enum {
+  ROUNDS_MIN = 7,
+  ROUNDS_MAX = 99,
+  CASE_NS = 50000000,
+  LONG_NS = 500000000,
+  OVERRIDES_MAX = 10
+};
 
 static const int64_t memory_sweep = (int64_t)1 << 30; /* bytes that no cache holds */
 static const int64_t cache_bytes = 2 << 20;           /* less than this is likely in L2 */
@@ -79,6 +86,9 @@ static GwStatus keep_lane(const GwRecipe *recipe, Instances *instances) {
   GW_TRY(gw_step_lane_program(recipe, &lane));
   keep_largest(&lane.program, instances);
   gw_program_deinit(&lane.program);
+  GW_TRY(gw_model_loss_program(&recipe->model, recipe->train.lane_batch, &lane));
+  keep_largest(&lane.program, instances);
+  gw_program_deinit(&lane.program);
   return GW_OK;
 }
 
@@ -98,10 +108,35 @@ static GwStatus keep_step(const GwRecipe *recipe, Instances *instances) {
 
 static GwStatus keep_decode(const GwRecipe *recipe, Instances *instances) {
   GwDecodeProgram decode;
-  GW_TRY(gw_model_decode_program(&recipe->model, 1, &decode));
+  GW_TRY(gw_model_decode_program(&recipe->model, 1, 1, &decode));
   keep_largest(&decode.program, instances);
   gw_program_deinit(&decode.program);
   return GW_OK;
+}
+
+/* Ops of up to four inputs and no attributes, unless the programs have them. */
+static void derive(Instances *instances, GwOpcode code, GwType in0, GwType in1, GwType in2,
+                   GwType in3) {
+  GwShapes shapes = {.in = {in0, in1, in2, in3}};
+  int count = gw_op_in_count(gw_op_def(code));
+  for (int i = 0; i < count; i++) shapes.has[i] = true;
+  if (instances->has[code] || gw_op_def(code)->shape(&shapes) != GW_OK) return;
+  instances->shapes[code] = shapes;
+  instances->has[code] = true;
+}
+
+/* What fusion has made part of other ops. */
+static void derive_unfused(Instances *instances) {
+  const GwShapes *activation = &instances->shapes[GW_OP_LINEAR_ACTIVATION];
+  const GwShapes *sum = &instances->shapes[GW_OP_LINEAR_SUM];
+  const GwShapes *head = &instances->shapes[GW_OP_HEAD_LOSS_SUM];
+  GwType hidden = activation->out[0], none = {0};
+  derive(instances, GW_OP_GELU, hidden, none, none, none);
+  derive(instances, GW_OP_RELU2, hidden, none, none, none);
+  derive(instances, GW_OP_GELU_GRAD, hidden, hidden, none, none);
+  derive(instances, GW_OP_RELU2_GRAD, hidden, hidden, none, none);
+  derive(instances, GW_OP_LINEAR_DW, sum->in[0], sum->in[1], none, none);
+  derive(instances, GW_OP_HEAD_LOSS_GRAD, head->in[0], head->in[1], head->in[2], head->out[0]);
 }
 
 static GwStatus collect(const Model *model, Instances *instances) {
@@ -118,26 +153,38 @@ static GwStatus collect(const Model *model, Instances *instances) {
     GW_TRY(keep_step(&recipe, instances));
     GW_TRY(keep_decode(&recipe, instances));
   }
+  derive_unfused(instances);
   return GW_OK;
 }
 
 /* ---- one instance's data ---- */
 
-/* Rows that an index may name: of the table, of the weight, or of the sum beside it. */
-static int64_t index_bound(const GwShapes *shapes) {
-  for (int i = 0; i < GW_IN_MAX; i++)
-    if (shapes->has[i] && shapes->in[i].rank == 2 && gw_type_count(&shapes->in[i]) > 0 &&
-        (i == 1 || i == 2 || shapes->in[i].dtype == GW_F32))
-      if (i != 0 || !shapes->has[2]) return shapes->in[i].dim[0];
-  return 1;
+/* Rows of the first of the op's arguments that has one of the names; 0: none has. */
+static int64_t rows_of(const GwOpDef *def, const GwShapes *shapes, const char *const names[3]) {
+  for (int k = 0; k < 3; k++)
+    for (int i = 0; i < gw_op_in_count(def); i++)
+      if (strcmp(def->in[i].name, names[k]) == 0) return shapes->in[i].dim[0];
+  return 0;
 }
 
-static void fill_whole(const GwShapes *shapes, const char *name, int32_t *data, int64_t n) {
-  bool is_index = strcmp(name, "ids") == 0 || strcmp(name, "targets") == 0;
-  bool is_position = strcmp(name, "positions") == 0;
-  int64_t bound = index_bound(shapes), context = n > 1024 ? 128 : n;
-  for (int64_t i = 0; i < n; i++)
-    data[i] = (int32_t)(is_index ? i * 7919 % bound : is_position ? i % context : 0);
+static int64_t attribute(const GwOpDef *def, const GwShapes *shapes, const char *name) {
+  for (int i = 0; i < gw_op_attr_count(def); i++)
+    if (strcmp(def->attr[i], name) == 0) return (int64_t)shapes->attr[i];
+  return 0;
+}
+
+/* Tokens from all over the vocabulary; whole sequences; the last rows of a cache. */
+static int32_t whole_at(const GwOpDef *def, const GwShapes *shapes, const char *name, int64_t i) {
+  int64_t cache = rows_of(def, shapes, (const char *const[3]){"cache", "k_cache", ""});
+  int64_t base = cache > 0 ? cache - shapes->in[0].dim[0] : 0;
+  int64_t table = rows_of(def, shapes, (const char *const[3]){"table", "weight", "sum"});
+  int64_t context = attribute(def, shapes, "context");
+  if (strcmp(name, "base") == 0) return (int32_t)base;
+  if (strcmp(name, "ids") == 0 || strcmp(name, "targets") == 0)
+    return (int32_t)(table > 0 ? i * 7919 % table : 0);
+  if (strcmp(name, "positions") != 0) return 0;
+  if (cache > 0) return (int32_t)(base + i);
+  return (int32_t)(context > 0 ? i % context : table > 0 ? i % table : 0);
 }
 
 static void fill_hyper(double *hyper) {
@@ -145,11 +192,14 @@ static void fill_hyper(double *hyper) {
   memcpy(hyper, values, sizeof values);
 }
 
-static void *input_create(const GwShapes *shapes, int i, const GwArg *arg) {
+static void *input_create(const GwOpDef *def, const GwShapes *shapes, int i) {
+  const GwArg *arg = &def->in[i];
   const GwType *type = &shapes->in[i];
   void *data = gw_buffer_create(gw_type_size(type));
   if (!data) return NULL;
-  if (type->dtype == GW_I32) fill_whole(shapes, arg->name, data, gw_type_count(type));
+  if (type->dtype == GW_I32)
+    for (int64_t k = 0; k < gw_type_count(type); k++)
+      ((int32_t *)data)[k] = whole_at(def, shapes, arg->name, k);
   if (strcmp(arg->name, "hyper") == 0) fill_hyper(data);
   if (strcmp(arg->name, "norm_and_scale") == 0) ((double *)data)[1] = 0x1p-44;
   if (type->dtype == GW_F32)
@@ -169,7 +219,7 @@ static GwStatus call_init(const GwOpDef *def, const GwShapes *shapes, GwPool *po
   bool whole = true;
   for (int i = 0; i < gw_op_in_count(def); i++) {
     if (!shapes->has[i]) continue;
-    call.in[i] = input_create(shapes, i, &def->in[i]);
+    call.in[i] = input_create(def, shapes, i);
     whole = whole && call.in[i];
   }
   for (int i = 0; i < gw_op_out_count(def); i++) {
@@ -201,16 +251,17 @@ static double memory_seconds(const GwOpDef *def, const GwShapes *shapes, const L
          (written - paired) / memory->write;
 }
 
+/* The median of a few runs; of what takes long, one or two. */
 static double run_seconds(const GwBackend *backend, GwOpcode code, const GwCall *call) {
   double seconds[ROUNDS_MAX];
   int rounds = 0;
-  backend->run(backend, code, call); /* touches everything once */
-  uint64_t begin = gw_clock_ns();
-  while (rounds < ROUNDS_MIN || (rounds < ROUNDS_MAX && gw_clock_ns() - begin < CASE_NS)) {
+  uint64_t begin = gw_clock_ns(), spent;
+  do {
     uint64_t start = gw_clock_ns();
     backend->run(backend, code, call);
     seconds[rounds++] = (double)(gw_clock_ns() - start) * 1e-9;
-  }
+    spent = gw_clock_ns() - begin;
+  } while (rounds < ROUNDS_MAX && spent < (rounds < ROUNDS_MIN ? LONG_NS : CASE_NS));
   return bench_median(seconds, rounds);
 }
 
@@ -280,6 +331,7 @@ int main(int argc, char **argv) {
             gw_isa_name(gw_isa_best()));
     return 2;
   }
+  setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
   int names = argc > 2 ? argc - 2 : 0;
   printf("%s, run in the repository's root\n", gw_isa_name(isa));
   GwStatus status = run_threads(gw_backend_cpu(isa), 1, argv + 2, names);

@@ -151,9 +151,7 @@ static void write_plain(uint64_t *a, uint64_t *b, size_t words) {
   memset(a, (int)b[0], words * sizeof *a);
 }
 
-static void copy_plain(uint64_t *a, uint64_t *b, size_t words) {
-  memcpy(b, a, words * sizeof *a);
-}
+static void copy_plain(uint64_t *a, uint64_t *b, size_t words) { memcpy(b, a, words * sizeof *a); }
 
 static void update_plain(uint64_t *a, uint64_t *b, size_t words) {
   uint64_t one = b[0] | 1;
@@ -166,8 +164,8 @@ TARGET_AVX512 static void read_avx512(uint64_t *a, uint64_t *b, size_t words) {
   for (size_t i = 0; i < words; i += 32)
     UNROLL for (size_t j = 0; j < 4; j++) sum[j] =
         _mm512_xor_si512(sum[j], _mm512_load_si512(a + i + 8 * j));
-  _mm512_storeu_si512(b, _mm512_xor_si512(_mm512_xor_si512(sum[0], sum[1]),
-                                          _mm512_xor_si512(sum[2], sum[3])));
+  _mm512_storeu_si512(
+      b, _mm512_xor_si512(_mm512_xor_si512(sum[0], sum[1]), _mm512_xor_si512(sum[2], sum[3])));
 }
 
 TARGET_AVX512 static void write_avx512(uint64_t *a, uint64_t *b, size_t words) {

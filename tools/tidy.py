@@ -22,7 +22,7 @@ FOLDER_ORDER = [
 ]
 SCANNED = ["include", "src", "app", "test", "bench", "tools", "recipes", ".ci"]
 DATA_FOLDERS = ("test/fuzz/corpus/", "test/golden/")  # content, not code: only names are checked
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]  # and all of docs/, bench/
 
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 800
@@ -327,7 +327,7 @@ def check_unique(paths):
     findings, seen = [], {}
     for path in paths:
         name = os.path.basename(path)
-        if name == "CMakeLists.txt" or (path.startswith("app/") and name.endswith(".c")):
+        if name in ("CMakeLists.txt", "README.md") or re.fullmatch(r"app/\w+\.c", path):
             continue  # app/NAME.c bears the name of its command
         if name in seen:
             findings.append(Finding(path, 1, "unique-name", f"{seen[name]} has this name already"))
@@ -364,7 +364,7 @@ def tidy(root):
     commands = {os.path.basename(path)[:-2] for path in paths
                 if path.startswith("app/") and path.endswith(".c")} - {"main", "cli"}
     documents = [name for name in DOCUMENTS if name in top]
-    documents += [path for path in walk(root, ["docs"]) if path.endswith(".md")]
+    documents += [path for path in walk(root, ["docs", "bench"]) if path.endswith(".md")]
     for path in documents:
         findings += check_document(root, path, make_targets(root), commands)
     waivers = sum(waiver.used for source in sources for waiver in source.waivers)

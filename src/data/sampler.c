@@ -42,9 +42,13 @@ GwStatus gw_sampler_fill(const GwSampler *sampler, int64_t step, int32_t lane, i
   for (int32_t b = 0; b < sampler->batch; b++) {
     uint64_t first = gw_sampler_window(sampler, sample + (uint64_t)b);
     size_t row = (size_t)b * length;
-    GW_TRY(gw_corpus_read(corpus, GW_SPLIT_TRAIN, first, length, tokens + row));
-    memcpy(targets + row, tokens + row + 1, (length - 1) * sizeof *targets);
-    GW_TRY(gw_corpus_read(corpus, GW_SPLIT_TRAIN, first + length, 1, targets + row + length - 1));
+    /* In one read, as each faults its pages in anew; a row's last target may stand where the next
+     * row will begin. */
+    size_t more = b + 1 < sampler->batch;
+    GW_TRY(gw_corpus_read(corpus, GW_SPLIT_TRAIN, first, length + more, tokens + row));
+    memcpy(targets + row, tokens + row + 1, (length - 1 + more) * sizeof *targets);
+    if (!more)
+      GW_TRY(gw_corpus_read(corpus, GW_SPLIT_TRAIN, first + length, 1, targets + row + length - 1));
     gw_positions(tokens + row, sampler->context, end_of_text, positions + row);
   }
   return GW_OK;

@@ -15,6 +15,7 @@ struct GwRunner {
   char *base[GW_CLASS_COUNT];
   bool owned[GW_CLASS_COUNT];
   char *scratch;
+  bool scratch_owned;
   GwCall *calls;
   const GwObserver *observer;
 };
@@ -40,6 +41,37 @@ static GwStatus bind_call(GwRunner *runner, int32_t i) {
 
 GwStatus gw_runner_create(GwProgram *program, const GwBackend *backend, GwPool *pool,
                           void *const base[GW_CLASS_COUNT], GwRunner **out) {
+  GwWorkspace own = {base[GW_CLASS_ACTIVATION], NULL};
+  return gw_runner_create_in(&own, program, backend, pool, base, out);
+}
+
+/* The buffers that were not given. */
+static GwStatus create_buffers(GwRunner *runner, const GwWorkspace *workspace,
+                               void *const base[GW_CLASS_COUNT]) {
+  const GwProgram *program = runner->program;
+  for (int class = 0; class < GW_CLASS_COUNT; class ++) {
+    size_t size = (size_t)program->class_bytes[class];
+    runner->base[class] = class == GW_CLASS_ACTIVATION ? workspace->activations : base[class];
+    if (runner->base[class]) continue;
+    runner->base[class] = gw_buffer_create(size);
+    runner->owned[class] = true;
+    if (!runner->base[class])
+      return gw_fail(GW_MEMORY, "no memory for program '%s': its %s buffer needs %zu MiB",
+                     program->name, class == GW_CLASS_ACTIVATION ? "activation" : "data",
+                     size >> 20);
+  }
+  runner->scratch = workspace->scratch;
+  runner->scratch_owned = !runner->scratch;
+  if (runner->scratch_owned)
+    runner->scratch =
+        gw_buffer_create((size_t)gw_pool_threads(runner->pool) * (size_t)program->scratch_bytes);
+  return runner->scratch ? GW_OK
+                         : gw_fail(GW_MEMORY, "no memory to run program '%s'", program->name);
+}
+
+GwStatus gw_runner_create_in(const GwWorkspace *workspace, GwProgram *program,
+                             const GwBackend *backend, GwPool *pool,
+                             void *const base[GW_CLASS_COUNT], GwRunner **out) {
   if (!program->planned) GW_TRY(gw_plan_memory(program));
   GW_TRY(gw_program_verify(program));
   GwRunner *runner = calloc(1, sizeof *runner);
@@ -47,24 +79,10 @@ GwStatus gw_runner_create(GwProgram *program, const GwBackend *backend, GwPool *
   runner->program = program;
   runner->backend = backend;
   runner->pool = pool;
-  GwStatus status = GW_OK;
-  for (int class = 0; class < GW_CLASS_COUNT; class ++) {
-    size_t size = (size_t)program->class_bytes[class];
-    runner->base[class] = base[class];
-    if (base[class]) continue;
-    runner->base[class] = gw_buffer_create(size);
-    runner->owned[class] = true;
-    if (!runner->base[class]) {
-      status =
-          gw_fail(GW_MEMORY, "no memory for program '%s': its %s buffer needs %zu MiB",
-                  program->name, class == GW_CLASS_ACTIVATION ? "activation" : "data", size >> 20);
-      goto failed;
-    }
-  }
-  size_t threads = (size_t)gw_pool_threads(pool);
-  runner->scratch = gw_buffer_create(threads * (size_t)program->scratch_bytes);
+  GwStatus status;
+  GW_TRY_GOTO(status, create_buffers(runner, workspace, base), failed);
   runner->calls = calloc((size_t)program->op_count + 1, sizeof *runner->calls);
-  if (!runner->scratch || !runner->calls) {
+  if (!runner->calls) {
     status = gw_fail(GW_MEMORY, "no memory to run program '%s'", program->name);
     goto failed;
   }
@@ -80,7 +98,7 @@ void gw_runner_destroy(GwRunner *runner) {
   if (!runner) return;
   for (int class = 0; class < GW_CLASS_COUNT; class ++)
     if (runner->owned[class]) gw_buffer_destroy(runner->base[class]);
-  gw_buffer_destroy(runner->scratch);
+  if (runner->scratch_owned) gw_buffer_destroy(runner->scratch);
   free(runner->calls);
   free(runner);
 }

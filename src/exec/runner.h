@@ -17,6 +17,16 @@ typedef struct GwRunner GwRunner;
  * (borrowed, 128-byte aligned, class_bytes long); where it is NULL the runner makes its own. */
 GwStatus gw_runner_create(GwProgram *program, const GwBackend *backend, GwPool *pool,
                           void *const base[GW_CLASS_COUNT], GwRunner **out);
+
+/* Memory for runners that never run at the same time. */
+typedef struct {
+  void *activations; /* the largest program's */
+  void *scratch;     /* the largest program's, times the pool's threads */
+} GwWorkspace;
+/* The same with activations and scratch from `workspace` (borrowed), which must be large enough. */
+GwStatus gw_runner_create_in(const GwWorkspace *workspace, GwProgram *program,
+                             const GwBackend *backend, GwPool *pool,
+                             void *const base[GW_CLASS_COUNT], GwRunner **out);
 void gw_runner_destroy(GwRunner *runner);
 
 /* Where a value lives. */

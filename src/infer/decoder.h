@@ -13,8 +13,8 @@
 
 typedef struct GwDecoder GwDecoder;
 
-/* `params`: the parameter buffer of `model` (borrowed). `chunk`: tokens of a prompt that are read
- * at once, 1..T. */
+/* `params`: the parameter buffer of `model` (borrowed). `chunk`: at most this many tokens of a
+ * prompt are read at once, 1..T. */
 GwStatus gw_decoder_create(const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
                            void *params, int64_t chunk, GwDecoder **out);
 void gw_decoder_destroy(GwDecoder *decoder);

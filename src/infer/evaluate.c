@@ -1,6 +1,7 @@
-/* The loss program over batches of windows. A window's row of targets holds -1 where the token was
- * scored by an earlier window or lies beyond the stream's end; rows of a batch that no window needs
- * are all -1. Losses are summed as integers, 2^-32 nats each, so every grouping gives one sum. */
+/* The loss program over batches of windows, and over single windows where few are left. A window's
+ * row of targets holds -1 where the token was scored by an earlier window or lies beyond the
+ * stream's end; rows of a batch that no window needs are all -1. Losses are summed as integers,
+ * 2^-32 nats each, so every grouping gives one sum. */
 #include "infer/evaluate.h"
 
 #include <inttypes.h>
@@ -9,17 +10,22 @@
 
 #include "base/mathd.h"
 #include "data/corpus_manifest.h"
-#include "exec/runner.h"
 #include "godwit/log.h"
 #include "model/model.h"
 #include "op/constants.h"
 
-enum { BATCH_TOKENS = 4096 };
+/* PASS_ROWS: a pass takes as long as this many tokens more than it has. */
+enum { BATCH_TOKENS = 4096, PASS_ROWS = 32 };
 
-struct GwEvaluator {
+typedef struct {
   GwLaneProgram loss;
   GwRunner *runner;
-  int64_t batch, context; /* B, T */
+  int64_t windows;
+} Scorer;
+
+struct GwEvaluator {
+  Scorer batch, single;
+  int64_t context; /* T */
   int32_t vocab_size;
   int32_t *window; /* [T+1] */
 };
@@ -30,18 +36,39 @@ int64_t gw_evaluator_batch(const GwModelRecipe *model) {
 
 GwStatus gw_evaluator_create(const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
                              void *params, GwEvaluator **out) {
+  GwWorkspace own = {NULL, NULL};
+  return gw_evaluator_create_in(&own, gw_evaluator_batch(model), model, backend, pool, params, out);
+}
+
+static GwStatus scorer_init(Scorer *scorer, const GwWorkspace *workspace, int64_t windows,
+                            const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
+                            void *params) {
+  void *const base[GW_CLASS_COUNT] = {[GW_CLASS_PARAM] = params};
+  scorer->windows = windows;
+  GW_TRY(gw_model_loss_program(model, windows, &scorer->loss));
+  return gw_runner_create_in(workspace, &scorer->loss.program, backend, pool, base,
+                             &scorer->runner);
+}
+
+static void scorer_deinit(Scorer *scorer) {
+  gw_runner_destroy(scorer->runner);
+  gw_program_deinit(&scorer->loss.program);
+}
+
+GwStatus gw_evaluator_create_in(const GwWorkspace *workspace, int64_t batch,
+                                const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
+                                void *params, GwEvaluator **out) {
   GwEvaluator *evaluator = calloc(1, sizeof *evaluator);
   if (!evaluator) return gw_fail(GW_MEMORY, "no memory to evaluate");
-  evaluator->batch = gw_evaluator_batch(model);
   evaluator->context = model->context;
   evaluator->vocab_size = model->vocab_size;
   GwStatus status = GW_OK;
-  void *const base[GW_CLASS_COUNT] = {[GW_CLASS_PARAM] = params};
   evaluator->window = calloc((size_t)evaluator->context + 1, sizeof *evaluator->window);
   if (!evaluator->window) status = gw_fail(GW_MEMORY, "no memory to evaluate");
-  if (status == GW_OK) status = gw_model_loss_program(model, evaluator->batch, &evaluator->loss);
   if (status == GW_OK)
-    status = gw_runner_create(&evaluator->loss.program, backend, pool, base, &evaluator->runner);
+    status = scorer_init(&evaluator->batch, workspace, batch, model, backend, pool, params);
+  if (status == GW_OK && batch > 1)
+    status = scorer_init(&evaluator->single, workspace, 1, model, backend, pool, params);
   if (status == GW_OK)
     *out = evaluator;
   else
@@ -51,8 +78,8 @@ GwStatus gw_evaluator_create(const GwModelRecipe *model, const GwBackend *backen
 
 void gw_evaluator_destroy(GwEvaluator *evaluator) {
   if (!evaluator) return;
-  gw_runner_destroy(evaluator->runner);
-  gw_program_deinit(&evaluator->loss.program);
+  scorer_deinit(&evaluator->single);
+  scorer_deinit(&evaluator->batch);
   free(evaluator->window);
   free(evaluator);
 }
@@ -77,13 +104,13 @@ static int64_t text_bytes(const GwTokenizer *tokenizer, int32_t token) {
   return (int64_t)size;
 }
 
-/* Puts the next window into row `row` of the batch. */
-static GwStatus fill_row(Pass *pass, int64_t row) {
+/* Puts the next window into row `row` of the scorer's batch. */
+static GwStatus fill_row(Pass *pass, const Scorer *scorer, int64_t row) {
   GwEvaluator *evaluator = pass->evaluator;
   int64_t length = gw_min_i64(evaluator->context, pass->count - 1 - pass->start);
-  int32_t *tokens = gw_runner_value(evaluator->runner, evaluator->loss.tokens);
-  int32_t *targets = gw_runner_value(evaluator->runner, evaluator->loss.targets);
-  int32_t *positions = gw_runner_value(evaluator->runner, evaluator->loss.positions);
+  int32_t *tokens = gw_runner_value(scorer->runner, scorer->loss.tokens);
+  int32_t *targets = gw_runner_value(scorer->runner, scorer->loss.targets);
+  int32_t *positions = gw_runner_value(scorer->runner, scorer->loss.positions);
   int64_t at = row * evaluator->context;
   GW_TRY(
       pass->source(pass->context, (uint64_t)pass->start, (uint64_t)length + 1, evaluator->window));
@@ -98,26 +125,35 @@ static GwStatus fill_row(Pass *pass, int64_t row) {
   return GW_OK;
 }
 
-static GwStatus fill_batch(Pass *pass) {
-  GwEvaluator *evaluator = pass->evaluator;
-  int64_t rows = evaluator->batch * evaluator->context;
-  int32_t *targets = gw_runner_value(evaluator->runner, evaluator->loss.targets);
+static GwStatus fill_batch(Pass *pass, const Scorer *scorer) {
+  int64_t rows = scorer->windows * pass->evaluator->context;
+  int32_t *targets = gw_runner_value(scorer->runner, scorer->loss.targets);
   size_t size = (size_t)rows * sizeof *targets;
-  memset(gw_runner_value(evaluator->runner, evaluator->loss.tokens), 0, size);
-  memset(gw_runner_value(evaluator->runner, evaluator->loss.positions), 0, size);
+  memset(gw_runner_value(scorer->runner, scorer->loss.tokens), 0, size);
+  memset(gw_runner_value(scorer->runner, scorer->loss.positions), 0, size);
   for (int64_t i = 0; i < rows; i++) targets[i] = -1;
-  for (int64_t row = 0; row < evaluator->batch && pass->next < pass->count; row++)
-    GW_TRY(fill_row(pass, row));
+  for (int64_t row = 0; row < scorer->windows && pass->next < pass->count; row++)
+    GW_TRY(fill_row(pass, scorer, row));
   return GW_OK;
 }
 
+/* Single windows when the rest takes less time that way. */
+static const Scorer *choose_scorer(const Pass *pass) {
+  const GwEvaluator *evaluator = pass->evaluator;
+  int64_t context = evaluator->context, beyond = pass->count - 1 - context - pass->start;
+  int64_t left = 1 + gw_ceil_div(gw_max_i64(beyond, 0), pass->stride);
+  int64_t singly = left * (context + PASS_ROWS);
+  int64_t at_once = evaluator->batch.windows * context + PASS_ROWS;
+  return singly < at_once ? &evaluator->single : &evaluator->batch;
+}
+
 static GwStatus run_batch(Pass *pass) {
-  GwEvaluator *evaluator = pass->evaluator;
-  int64_t *tally = gw_runner_value(evaluator->runner, evaluator->loss.tally);
+  const Scorer *scorer = choose_scorer(pass);
+  int64_t *tally = gw_runner_value(scorer->runner, scorer->loss.tally);
   int64_t scored = pass->next;
-  GW_TRY(fill_batch(pass));
+  GW_TRY(fill_batch(pass, scorer));
   memset(tally, 0, 3 * sizeof *tally);
-  GW_TRY(gw_runner_run(evaluator->runner, (GwLaneKey){0}));
+  GW_TRY(gw_runner_run(scorer->runner, (GwLaneKey){0}));
   if (tally[2] != 0)
     return gw_fail(GW_NUMERIC,
                    "%" PRId64 " of the losses of tokens %" PRId64 " to %" PRId64

@@ -5,7 +5,7 @@
 #define GW_EVALUATE_H
 
 #include "data/corpus.h"
-#include "exec/backend.h"
+#include "exec/runner.h"
 #include "godwit/eval.h"
 #include "godwit/recipe.h"
 
@@ -17,6 +17,11 @@ int64_t gw_evaluator_batch(const GwModelRecipe *model);
 /* `params`: the parameter buffer of `model` (borrowed, may change between runs). */
 GwStatus gw_evaluator_create(const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
                              void *params, GwEvaluator **out);
+/* The same with `batch` windows at once and in the memory of `workspace` (exec/runner.h; large
+ * enough for the program of gw_model_loss_program), which nobody else may use during a run. */
+GwStatus gw_evaluator_create_in(const GwWorkspace *workspace, int64_t batch,
+                                const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
+                                void *params, GwEvaluator **out);
 void gw_evaluator_destroy(GwEvaluator *evaluator);
 
 /* Reads tokens [first, first + count) of a stream into out; all must lie in the vocabulary. */

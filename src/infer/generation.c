@@ -11,7 +11,7 @@
 #include "infer/token_choice.h"
 #include "os/clock.h"
 
-enum { PROMPT_CHUNK = 32 };
+enum { PROMPT_CHUNK = 1024 };
 
 typedef struct {
   const GwGenerateOptions *options;
@@ -58,7 +58,7 @@ static GwStatus open_generation(const char *path, Generation *g) {
   GW_TRY(gw_loaded_model_open(path, &g->model));
   GW_TRY(encode_prompt(g));
   size_t count = (size_t)gw_tokenizer_vocab_size(g->model.tokenizer);
-  g->candidates = calloc(count, sizeof *g->candidates);
+  g->candidates = calloc(2 * count, sizeof *g->candidates);
   if (!g->candidates) return gw_fail(GW_MEMORY, "no memory to generate");
   const GwModelRecipe *model = &g->model.recipe.model;
   return gw_decoder_create(model, backend, g->pool, g->model.params,

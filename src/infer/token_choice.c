@@ -1,19 +1,48 @@
-/* Weights are e^((z - max)/temperature), so the largest is 1. They are sorted first and summed from
- * the largest to the smallest: which tokens are left and where a random number falls then depends
- * on the logits alone. */
+/* Weights are e^((z - max)/temperature), so the largest is 1. Where top-k or top-p chooses among
+ * the tokens they are sorted first and summed from the largest to the smallest: which tokens are
+ * left then depends on the logits alone. All of this is done for every token over a large
+ * vocabulary, so the sort goes by digits of the logits' bits, and e^x has no division. */
 #include "infer/token_choice.h"
 
 #include <float.h>
 #include <inttypes.h>
-#include <stdlib.h>
+#include <string.h>
 
-#include "base/mathd.h"
+enum { DIGIT_BITS = 11, DIGITS = 3 };
 
-static int likeliest_first(const void *left, const void *right) {
-  const GwTokenCandidate *a = left, *b = right;
-  if (a->weight != b->weight) return a->weight > b->weight ? -1 : 1;
-  return a->id < b->id ? -1 : a->id > b->id;
+/* Finite numbers in descending order have ascending keys. */
+static uint32_t key_of(float logit) {
+  uint32_t bits;
+  float plain = logit + 0.0f; /* no -0 */
+  memcpy(&bits, &plain, sizeof bits);
+  return bits >> 31 ? bits : ~bits & UINT32_C(0x7fffffff);
 }
+
+static uint32_t digit_of(const GwTokenCandidate *candidate, int digit) {
+  return candidate->key >> (digit * DIGIT_BITS) & ((1u << DIGIT_BITS) - 1);
+}
+
+/* Candidates of equal digits stay in their order. */
+static void sort_by_digit(const GwTokenCandidate *from, int32_t count, int digit,
+                          GwTokenCandidate *to) {
+  int32_t place[(1 << DIGIT_BITS) + 1] = {0};
+  for (int32_t i = 0; i < count; i++) place[digit_of(&from[i], digit) + 1]++;
+  for (int32_t d = 0; d < 1 << DIGIT_BITS; d++) place[d + 1] += place[d];
+  for (int32_t i = 0; i < count; i++) to[place[digit_of(&from[i], digit)]++] = from[i];
+}
+
+/* out [2 count]: all ids, sorted, in the first half. */
+static void sort_ids(const float *logits, int32_t count, GwTokenCandidate *out) {
+  GwTokenCandidate *from = out + count, *to = out, *swapped;
+  for (int32_t i = 0; i < count; i++) from[i] = (GwTokenCandidate){i, key_of(logits[i]), 0};
+  for (int digit = 0; digit < DIGITS; digit++) {
+    sort_by_digit(from, count, digit, to);
+    swapped = from;
+    from = to;
+    to = swapped;
+  }
+}
+_Static_assert(DIGITS % 2 == 1, "an odd number of passes ends in the first half");
 
 static int32_t largest(const float *logits, int32_t count) {
   int32_t best = 0;
@@ -22,9 +51,32 @@ static int32_t largest(const float *logits, int32_t count) {
   return best;
 }
 
-static double weight_of(double below_largest, double temperature) {
-  double exponent = below_largest / temperature;
-  return exponent < -700 ? 0 : gw_exp_f64(exponent);
+/* e^x for x <= 0: 2^n e^r with |r| <= ln(2)/2, and Taylor's polynomial for e^r. */
+static double weight_of(double x) {
+  static const double inverse_factorial[] = {
+      1,
+      1,
+      1.0 / 2,
+      1.0 / 6,
+      1.0 / 24,
+      1.0 / 120,
+      1.0 / 720,
+      1.0 / 5040,
+      1.0 / 40320,
+      1.0 / 362880,
+      1.0 / 3628800,
+      1.0 / 39916800,
+      1.0 / 479001600,
+  };
+  const double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
+  if (x < -700) return 0;
+  int64_t n = (int64_t)(x * 0x1.71547652b82fep0 - 0.5); /* the nearest, as x <= 0 */
+  double r = (x - (double)n * ln2_high) - (double)n * ln2_low, sum = inverse_factorial[12];
+  for (int k = 11; k >= 0; k--) sum = sum * r + inverse_factorial[k];
+  uint64_t bits = (uint64_t)(1023 + n) << 52;
+  double power;
+  memcpy(&power, &bits, sizeof power);
+  return sum * power;
 }
 
 static double total_weight(const GwTokenCandidate *candidates, int32_t count) {
@@ -33,19 +85,26 @@ static double total_weight(const GwTokenCandidate *candidates, int32_t count) {
   return total;
 }
 
+/* How many candidates from the largest on have the share top_p of the weight. */
+static int32_t count_top_p(const GwTokenCandidate *sorted, int32_t count, double top_p) {
+  double wanted = top_p * total_weight(sorted, count), sum = 0;
+  int32_t left = 0;
+  while (left < count && (left == 0 || sum < wanted)) sum += sorted[left++].weight;
+  return left;
+}
+
 int32_t gw_token_candidates(const GwTokenChoice *choice, const float *logits, int32_t count,
                             GwTokenCandidate *out) {
+  bool all = choice->top_k == 0 && choice->top_p >= 1;
   double max = (double)logits[largest(logits, count)];
-  for (int32_t i = 0; i < count; i++) {
-    out[i].id = i;
-    out[i].weight = weight_of((double)logits[i] - max, choice->temperature);
-  }
-  qsort(out, (size_t)count, sizeof *out, likeliest_first);
+  if (all)
+    for (int32_t i = 0; i < count; i++) out[i].id = i;
+  else
+    sort_ids(logits, count, out);
   if (choice->top_k > 0 && choice->top_k < count) count = choice->top_k;
-  double wanted = choice->top_p * total_weight(out, count), sum = 0;
-  int32_t left = 0;
-  while (left < count && (left == 0 || sum < wanted)) sum += out[left++].weight;
-  return left;
+  for (int32_t i = 0; i < count; i++)
+    out[i].weight = weight_of(((double)logits[out[i].id] - max) / choice->temperature);
+  return all ? count : count_top_p(out, count, choice->top_p);
 }
 
 static GwStatus check_finite(const float *logits, int32_t count) {
@@ -66,15 +125,9 @@ GwStatus gw_token_choose(const GwTokenChoice *choice, const float *logits, int32
     return GW_OK;
   }
   int32_t left = gw_token_candidates(choice, logits, count, candidates);
-  double at = gw_rng_uniform(rng) * total_weight(candidates, left), sum = 0;
-  int32_t chosen = 0; /* stays at the likeliest if rounding lets every sum fall short */
-  for (int32_t i = 0; i < left; i++) {
-    sum += candidates[i].weight;
-    if (at < sum) {
-      chosen = i;
-      break;
-    }
-  }
+  double at = gw_rng_uniform(rng) * total_weight(candidates, left), sum = candidates[0].weight;
+  int32_t chosen = 0;
+  while (at >= sum && chosen < left - 1) sum += candidates[++chosen].weight;
   *out = candidates[chosen].id;
   return GW_OK;
 }

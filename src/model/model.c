@@ -60,8 +60,28 @@ GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double
   GwAutodiffResult result = gw_autodiff(&out->program, &options, NULL, NULL);
   out->signature = result.signature;
   out->guard = result.guard;
-  return finish(&out->program, (GwValueId *[]){&out->tokens, &out->targets, &out->positions,
-                                               &out->tally, &out->signature, &out->guard, NULL});
+  out->fresh = result.fresh;
+  return finish(&out->program,
+                (GwValueId *[]){&out->tokens, &out->targets, &out->positions, &out->tally,
+                                &out->signature, &out->guard, &out->fresh, NULL});
+}
+
+GwStatus gw_lane_program_fit(GwLaneProgram *lane, int64_t limit, GwRecomputation *out) {
+  GwProgram *p = &lane->program;
+  GwStatus status = gw_recompute(p, limit, out);
+  if (status == GW_OK) status = gw_program_verify(p);
+  if (status != GW_OK) {
+    gw_program_deinit(p);
+    return status;
+  }
+  lane->tokens = gw_value_find(p, GW_CLASS_INPUT, "tokens");
+  lane->positions = gw_value_find(p, GW_CLASS_INPUT, "positions");
+  lane->targets = gw_value_find(p, GW_CLASS_INPUT, "targets");
+  lane->tally = gw_value_find(p, GW_CLASS_ACCUM, "tally");
+  lane->signature = gw_value_find(p, GW_CLASS_ACCUM, "signature");
+  lane->guard = gw_value_find(p, GW_CLASS_ACCUM, "guard");
+  lane->fresh = gw_value_find(p, GW_CLASS_INPUT, "fresh");
+  return GW_OK;
 }
 
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out) {
@@ -73,18 +93,24 @@ GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLane
                 (GwValueId *[]){&out->tokens, &out->targets, &out->positions, &out->tally, NULL});
 }
 
-GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDecodeProgram *out) {
+GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, int64_t wanted,
+                                 GwDecodeProgram *out) {
   *out = (GwDecodeProgram){0};
   GwProgram *p = &out->program;
   gw_program_init(p, "decode");
   GwModelBuilder b = builder(p, model, rows);
   b.base = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, 1), "base");
   GwHidden hidden = forward(&b);
+  if (wanted < rows) {
+    out->wanted = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, wanted), "wanted");
+    hidden.x = gw_embedding(p, hidden.x, out->wanted); /* picks rows of any matrix */
+  }
   out->logits = gw__linear(&b, hidden.x, hidden.head, 0);
   out->tokens = b.tokens;
   out->positions = b.positions;
   out->base = b.base;
-  return finish(p, (GwValueId *[]){&out->tokens, &out->positions, &out->base, &out->logits, NULL});
+  return finish(p, (GwValueId *[]){&out->tokens, &out->positions, &out->base, &out->logits,
+                                   out->wanted ? &out->wanted : NULL, NULL});
 }
 
 /* ---- parameters ---- */

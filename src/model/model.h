@@ -7,7 +7,7 @@
 #define GW_MODEL_H
 
 #include "godwit/recipe.h"
-#include "program/op.h"
+#include "pass/recompute.h"
 
 /* How a parameter starts. */
 typedef enum {
@@ -47,22 +47,30 @@ typedef struct {
   GwProgram program;
   GwValueId tokens, targets, positions; /* i32 [B·T] */
   GwValueId tally, signature, guard;
+  GwValueId fresh; /* an input, see GwAutodiffResult */
 } GwLaneProgram;
 /* `limit`: see GwAutodiffOptions. */
 GwStatus gw_model_lane_program(const GwModelRecipe *model, int64_t batch, double limit,
                                GwLaneProgram *out);
 
+/* Brings the activations down to `limit` bytes by recomputation, as far as that goes; see
+ * pass/recompute.h. On failure the program is gone. */
+GwStatus gw_lane_program_fit(GwLaneProgram *lane, int64_t limit, GwRecomputation *out);
+
 /* The forward pass and its losses only; no dropout, no z-loss; the same fields without sums. */
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out);
 
 /* `rows` tokens of one sequence, whose earlier keys and values stand in caches of T rows (class
- * state): logits for each row. Row for row the bits of the uncached pass. */
+ * state): logits of as many of them as `wanted`. Row for row the bits of the uncached pass. */
 typedef struct {
   GwProgram program;
   GwValueId tokens, positions; /* i32 [rows] */
   GwValueId base;              /* i32 [1]: cache row of the first token */
-  GwValueId logits;            /* f32 [rows, V] */
+  GwValueId wanted;            /* i32 [wanted]: which rows; 0 when all of them are wanted */
+  GwValueId logits;            /* f32 [wanted, V] */
 } GwDecodeProgram;
-GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, GwDecodeProgram *out);
+/* 1 <= wanted <= rows. */
+GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, int64_t wanted,
+                                 GwDecodeProgram *out);
 
 #endif

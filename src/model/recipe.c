@@ -130,15 +130,20 @@ static GwStatus check_agreement(const GwRecipeOutline *outline, const GwRecipe *
   return GW_OK;
 }
 
-/* The whole recipe as text: what was given, and the defaults for the rest. */
+/* The whole recipe as text: what was given, and the defaults for the rest. libcyaml knows no units,
+ * so numbers of bytes are written out. */
 static GwStatus complete_text(GwRecipeOutline *outline, char **out) {
   GwRecipe defaults = family_default(outline);
   const char *values[GW_RECIPE_KEYS];
   for (int i = 0; i < GW_RECIPE_KEYS; i++) {
+    const GwRecipeKey *key = &gw__recipe_keys[i];
+    char text[GW_RECIPE_VALUE_BYTES] = "";
     values[i] = outline->entries[i].text;
-    if (values[i]) continue;
-    char text[GW_RECIPE_VALUE_BYTES];
-    gw__recipe_value_format(&gw__recipe_keys[i], &defaults, text);
+    if (values[i] && key->type != GW_KEY_BYTES) continue;
+    if (!values[i]) gw__recipe_value_format(key, &defaults, text);
+    if (key->type == GW_KEY_BYTES)
+      snprintf(text, sizeof text, "%lld",
+               (long long)gw__recipe_value_bytes(values[i] ? values[i] : text));
     values[i] = gw_arena_string(&outline->arena, text);
     if (!values[i]) return gw_fail(GW_MEMORY, "%s: out of memory", outline->name);
   }

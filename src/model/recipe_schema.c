@@ -37,6 +37,8 @@ const char *gw_profile_name(GwProfile profile) { return profiles[profile].str; }
   { #member, GW_KEY_I32, identity, PLACE(member), min, max, "[]", NULL, 0, meaning }
 #define I64(member, min, max, identity, meaning)                                                   \
   { #member, GW_KEY_I64, identity, PLACE(member), min, max, "[]", NULL, 0, meaning }
+#define BYTES(member, max, identity, meaning)                                                      \
+  { #member, GW_KEY_BYTES, identity, PLACE(member), 0, max, "[]", NULL, 0, meaning }
 #define F64(member, bounds, min, max, meaning)                                                     \
   { #member, GW_KEY_F64, GW_IDENTITY_YES, PLACE(member), min, max, bounds, NULL, 0, meaning }
 #define IN_IDENTITY GW_IDENTITY_YES
@@ -74,6 +76,7 @@ const GwRecipeKey gw__recipe_keys[GW_RECIPE_KEYS] = {
     I64(train.checkpoint_every, 0, 1e12, NOT_IN_IDENTITY, "steps; 0 is at the end only"),
     I64(train.validate_tokens, 0, 1e15, NOT_IN_IDENTITY, "at most, while training; 0 is all"),
     I32(train.keep_checkpoints, 1, 1e6, NOT_IN_IDENTITY, "the newest are kept"),
+    BYTES(train.memory_limit, 1e15, NOT_IN_IDENTITY, "of all that training plans; 0 is none"),
     F64(train.optimizer.lr, "[]", 0, 100, "peak learning rate"),
     F64(train.optimizer.beta1, "[)", 0, 1, "decay of the first moment"),
     F64(train.optimizer.beta2, "[)", 0, 1, "decay of the second moment"),
@@ -185,6 +188,40 @@ static bool is_number(const char *text) {
   return *text == 0;
 }
 
+static const struct {
+  const char *name;
+  int64_t bytes;
+} units[] = {{"TiB", INT64_C(1) << 40},
+             {"TB", INT64_C(1000000000000)},
+             {"GiB", INT64_C(1) << 30},
+             {"GB", 1000000000},
+             {"MiB", 1 << 20},
+             {"MB", 1000000},
+             {"KiB", 1 << 10},
+             {"kB", 1000},
+             {"", 1}};
+
+/* Digits, a point and more digits where a unit follows, and the unit; -1 for anything else. */
+static double bytes_of(const char *text) {
+  size_t whole = strspn(text, "0123456789"), length = whole;
+  if (text[whole] == '.') length += 1 + strspn(text + whole + 1, "0123456789");
+  if (whole == 0 || (whole > 1 && *text == '0')) return -1;
+  for (size_t i = 0; i < GW_COUNT_OF(units); i++) {
+    if (strcmp(text + length, units[i].name) != 0) continue;
+    if (units[i].bytes == 1 && length > whole) return -1;
+    return strtod(text, NULL) * (double)units[i].bytes; /* strtod stops before the unit */
+  }
+  return -1;
+}
+
+int64_t gw__recipe_value_bytes(const char *text) { return (int64_t)bytes_of(text); }
+
+static void format_bytes(int64_t value, char *out, size_t size) {
+  size_t i = 0;
+  while (value == 0 ? units[i].bytes != 1 : value % units[i].bytes != 0) i++;
+  snprintf(out, size, "%" PRId64 "%s", value / units[i].bytes, units[i].name);
+}
+
 static bool is_in_range(const GwRecipeKey *key, const char *text) {
   double value = strtod(text, NULL); /* exact enough: whole ranges end below 2^53 */
   bool above = key->bounds[0] == '(' ? value > key->min : value >= key->min;
@@ -224,6 +261,7 @@ bool gw__recipe_value_valid(const GwRecipeKey *key, const char *text) {
   case GW_KEY_I32:
   case GW_KEY_I64: return is_whole_number(text) && is_in_range(key, text);
   case GW_KEY_U64: return is_u64(text);
+  case GW_KEY_BYTES: return bytes_of(text) >= key->min && bytes_of(text) <= key->max;
   case GW_KEY_F64: return is_number(text) && is_in_range(key, text);
   }
   return false;
@@ -244,6 +282,9 @@ void gw__recipe_value_describe(const GwRecipeKey *key, char *out, size_t size) {
   case GW_KEY_CHOICE: describe_choices(key, out, size); break;
   case GW_KEY_BOOL: snprintf(out, size, "true or false"); break;
   case GW_KEY_U64: snprintf(out, size, "%s in [0, %" PRIu64 "]", kind, UINT64_MAX); break;
+  case GW_KEY_BYTES:
+    snprintf(out, size, "bytes, such as 2GiB, 1500MB or 0 for none, at most %.15g", key->max);
+    break;
   case GW_KEY_I32:
   case GW_KEY_I64:
   case GW_KEY_F64:
@@ -279,6 +320,7 @@ void gw__recipe_value_format(const GwRecipeKey *key, const GwRecipe *recipe,
   case GW_KEY_I32: snprintf(out, size, "%" PRId32, *(const int32_t *)value); break;
   case GW_KEY_I64: snprintf(out, size, "%" PRId64, *(const int64_t *)value); break;
   case GW_KEY_U64: snprintf(out, size, "%" PRIu64, *(const uint64_t *)value); break;
+  case GW_KEY_BYTES: format_bytes(*(const int64_t *)value, out, size); break;
   case GW_KEY_F64: format_f64(*(const double *)value, out, size); break;
   }
 }
@@ -333,7 +375,8 @@ static enum cyaml_type cyaml_type_of(GwKeyType type) {
   case GW_KEY_CHOICE: return CYAML_ENUM;
   case GW_KEY_BOOL: return CYAML_BOOL;
   case GW_KEY_I32:
-  case GW_KEY_I64: return CYAML_INT;
+  case GW_KEY_I64:
+  case GW_KEY_BYTES: return CYAML_INT;
   case GW_KEY_U64: return CYAML_UINT;
   case GW_KEY_F64: break;
   }

@@ -15,6 +15,7 @@ typedef enum {
   GW_KEY_I32,
   GW_KEY_I64,
   GW_KEY_U64,
+  GW_KEY_BYTES, /* int64_t; "1500MB", "2GiB", "0" */
   GW_KEY_F64
 } GwKeyType;
 
@@ -27,7 +28,7 @@ typedef struct {
   GwKeyType type;
   GwKeyIdentity identity;
   size_t offset, size; /* of its member in GwRecipe; text includes its final 0 */
-  double min, max;     /* I32, I64, F64 */
+  double min, max;     /* I32, I64, BYTES, F64 */
   const char *bounds;  /* "[]": both ends allowed; "(" and ")" exclude one */
   const cyaml_strval_t *choices;
   uint32_t choice_count;
@@ -35,7 +36,7 @@ typedef struct {
 } GwRecipeKey;
 
 enum {
-  GW_RECIPE_KEYS = 41,        /* rows of gw__recipe_keys */
+  GW_RECIPE_KEYS = 42,        /* rows of gw__recipe_keys */
   GW_RECIPE_VALUE_BYTES = 640 /* enough for any value's text, 0 included */
 };
 
@@ -53,11 +54,14 @@ const char *gw__recipe_key_nearest(const char *path);
 bool gw__recipe_value_valid(const GwRecipeKey *key, const char *text);
 /* What such a value must be, in words. */
 void gw__recipe_value_describe(const GwRecipeKey *key, char *out, size_t size);
+/* The number that a valid text of a BYTES key stands for. */
+int64_t gw__recipe_value_bytes(const char *text);
 /* The text of the key's value in `recipe`; reads back to the same bits. */
 void gw__recipe_value_format(const GwRecipeKey *key, const GwRecipe *recipe,
                              char out[GW_RECIPE_VALUE_BYTES]);
 
-/* The whole recipe as YAML, malloc'd: values[i] is the text of key i. */
+/* The whole recipe as YAML, malloc'd: values[i] is the text of key i, of a BYTES key for reading
+ * through libcyaml a plain number. */
 GwStatus gw__recipe_text(const char *const values[GW_RECIPE_KEYS], char **out);
 /* Loads such a text through libcyaml; `name` stands for its origin in messages. */
 GwStatus gw__recipe_text_load(const char *name, const char *text, GwRecipe *out);

@@ -183,8 +183,8 @@ static void attention_example(GwExample *e) {
   int64_t context;
   attention_example_of(e, &q, &kv, &context);
   e->shapes.attr[3] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
-  if (gw_rng_below(&e->rng, 16) == 0) { /* a long sequence, of which each query sees little */
-    context = 4097;
+  if (e->long_size == 1) { /* a long sequence, of which each query sees little */
+    context = GW_EXAMPLE_LONG;
     q = kv = gw_type_2d(GW_F32, context, 2);
     e->shapes.attr[0] = e->shapes.attr[1] = 1;
     e->shapes.attr[3] = 1 + (double)gw_rng_below(&e->rng, 20);

@@ -3,7 +3,9 @@
  * the signature of a total must equal the sum of its parts'.
  *
  * accumulate  q_i = nearest(g_i 2^44); sum_i += q_i; signature += weight(first + i) q_i;
- *             a value out of [-limit, limit] or NaN counts in `guard` and adds nothing
+ *             a value out of [-limit, limit] or NaN counts in `guard` and adds nothing.
+ *             Where fresh is 1, what stands in sum counts as 0: the step's first lane needs no sums
+ *             cleared before it. Every op that adds to a sum has these arguments
  * tally       tally[0] += nearest(loss_n 2^32), tally[1] += 1 for every target >= 0;
  *             tally[2] += 1 for a loss that is out of range or NaN */
 #include "op/fixed_point.h"
@@ -28,6 +30,7 @@ static void accumulate_reference(const GwCall *call, int64_t first, int64_t last
 
 static void accumulate_example(GwExample *e) {
   int64_t rows = gw_example_size(e, 127), width = gw_example_size(e, 127);
+  if (gw_rng_below(&e->rng, 4) == 0) width = (1 << 19) / rows + 17; /* beyond any small cache */
   gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, width), 0.01);
   gw_example_accumulator(e, 1, 0, rows, width, 0.02);
 }
@@ -38,7 +41,8 @@ const GwOpDef GW_OP_DEF(accumulate) = {
     .in = {{"g", GW_F32, 0},
            {"sum", GW_I64, GW_ARG_INOUT},
            {"signature", GW_U64, GW_ARG_INOUT},
-           {"guard", GW_I64, GW_ARG_INOUT}},
+           {"guard", GW_I64, GW_ARG_INOUT},
+           {"fresh", GW_I32, GW_ARG_OPTIONAL}},
     .attr = {"first", "limit"},
     .shape = accumulate_shape,
     .flops = accumulate_flops,

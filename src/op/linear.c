@@ -46,7 +46,7 @@ static void weight_gradient(GwGradient *g, const GwOp *op, GwValueId dy) {
     return;
   }
   GwAccumulator to = gw_gradient_accumulator(g, w);
-  gw_emit(p, GW_OP_LINEAR_SUM, GW_IN(dy, x, to.sum, to.signature, to.guard),
+  gw_emit(p, GW_OP_LINEAR_SUM, GW_IN(dy, x, to.sum, to.signature, to.guard, to.fresh),
           GW_ATTR(to.first, to.limit, operands));
 }
 

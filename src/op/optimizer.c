@@ -29,6 +29,13 @@ static void example_f64(GwExample *e, int i, int64_t n) {
   e->in[i].scale = 1;
 }
 
+/* Now and then of several hash blocks. */
+static GwType example_type(GwExample *e, GwDtype dtype) {
+  int64_t rows = gw_example_size(e, 127), width = gw_example_size(e, 127);
+  if (gw_rng_below(&e->rng, 3) == 0) width = 3 * HASHED / rows + 5;
+  return gw_type_2d(dtype, rows, width);
+}
+
 static int64_t square_blocks(const GwShapes *s) {
   return gw_ceil_div(gw_type_count(&s->in[0]), GW_SQUARE_BLOCK);
 }
@@ -68,13 +75,12 @@ static void sign_squares_reference(const GwCall *call, int64_t first, int64_t la
 }
 
 static void sign_squares_example(GwExample *e) {
-  int64_t rows = gw_example_size(e, 127), width = gw_example_size(e, 127);
-  e->shapes.in[0] = gw_type_2d(GW_I64, rows, width);
+  e->shapes.in[0] = example_type(e, GW_I64);
   e->shapes.has[0] = true;
   example_f64(e, 1, 8);
   e->shapes.in[2] = gw_type_1d(GW_U64, 1);
   e->shapes.has[2] = true;
-  example_f64(e, 3, 3 + gw_ceil_div(rows * width, GW_SQUARE_BLOCK));
+  example_f64(e, 3, 3 + square_blocks(&e->shapes));
   e->shapes.attr[0] = (double)gw_rng_below(&e->rng, 1u << 30);
   e->shapes.attr[1] = 2;
 }
@@ -195,7 +201,7 @@ static void adamw_reference(const GwCall *call, int64_t first, int64_t last) {
 }
 
 static void adamw_example(GwExample *e) {
-  GwType type = gw_type_2d(GW_F32, gw_example_size(e, 127), gw_example_size(e, 127));
+  GwType type = example_type(e, GW_F32);
   gw_example_f32(e, 0, type, 1);
   gw_example_f32(e, 1, type, 1);
   gw_example_f32(e, 2, type, 1);

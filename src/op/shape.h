@@ -29,14 +29,12 @@ static inline bool gw_countable(int64_t a, int64_t b, int64_t c) {
   return gw_mul_i64(a, b, &a) && gw_mul_i64(a, c, &a) && a <= INT64_MAX >> 5;
 }
 
-/* Random sizes for examples: odd ones, powers of two, 1. In every eighth example one size that may
- * be 127 is 4097, and the others are small. */
+/* Random sizes for examples: odd ones, powers of two, 1. Where one is asked to be very long it is
+ * 4097, if it may be 127, and the others are small. */
 static inline int64_t gw_example_size(GwExample *example, int64_t largest) {
   static const int64_t sizes[] = {1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 32, 33, 48, 64, 65, 127};
-  if (example->sizes == 0)
-    example->long_size = (int)gw_rng_below(&example->rng, 24) - 21; /* 0, 1, 2: one in 24 each */
-  if (example->sizes++ == example->long_size && largest >= 127) return 4097;
-  if (example->long_size >= 0) largest = gw_min_i64(largest, 17);
+  if (++example->sizes == example->long_size && largest >= 127) return GW_EXAMPLE_LONG;
+  if (example->long_size > 0) largest = gw_min_i64(largest, 17);
   int64_t size;
   do {
     size = sizes[gw_rng_below(&example->rng, GW_COUNT_OF(sizes))];

@@ -26,10 +26,11 @@ static void declare_sums(GwGradient *gradient) {
   GwProgram *program = gradient->program;
   for (GwValueId id = 1; id < gradient->count; id++) {
     if (program->values[id].class != GW_CLASS_PARAM) continue;
-    gw_gradient_accumulator(gradient, id);
+    gw__gradient_sum(gradient, id);
   }
   gradient->signature = gw_value_add(program, GW_CLASS_ACCUM, gw_type_1d(GW_U64, 1), "signature");
   gradient->guard = gw_value_add(program, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 1), "guard");
+  gradient->fresh = gw_value_add(program, GW_CLASS_INPUT, gw_type_1d(GW_I32, 1), "fresh");
 }
 
 static bool has_gradient(const GwGradient *gradient, const GwOp *op, const GwOpDef *def) {
@@ -57,7 +58,8 @@ GwAutodiffResult gw_autodiff(GwProgram *program, const GwAutodiffOptions *option
   gradient.of = calloc(count, sizeof *gradient.of);
   gradient.wanted = calloc(count, sizeof *gradient.wanted);
   gradient.sum = calloc(count, sizeof *gradient.sum);
-  if (!gradient.of || !gradient.wanted || !gradient.sum) {
+  gradient.begun = calloc(count, sizeof *gradient.begun);
+  if (!gradient.of || !gradient.wanted || !gradient.sum || !gradient.begun) {
     gw_program_fail(program, gw_fail(GW_MEMORY, "no memory for autodiff"));
     goto done;
   }
@@ -67,8 +69,9 @@ GwAutodiffResult gw_autodiff(GwProgram *program, const GwAutodiffOptions *option
     if (options->seed_of[k]) gradient.of[options->seed_of[k]] = options->seeds[k];
   walk(&gradient);
   for (int k = 0; wanted && wanted[k]; k++) gradients[k] = gradient.of[wanted[k]];
-  result = (GwAutodiffResult){gradient.signature, gradient.guard};
+  result = (GwAutodiffResult){gradient.signature, gradient.guard, gradient.fresh};
 done:
+  free(gradient.begun);
   free(gradient.sum);
   free(gradient.wanted);
   free(gradient.of);

@@ -14,6 +14,7 @@ typedef struct {
 typedef struct {
   GwValueId signature; /* u64 [1]: Σ wᵢ qᵢ mod 2^64 of all contributions, wᵢ = 2 K i + 1 */
   GwValueId guard;     /* i64 [1]: contributions that were out of range or NaN */
+  GwValueId fresh;     /* i32 [1], an input: where it is 1, what stands in the sums counts as 0 */
 } GwAutodiffResult;
 
 /* Every parameter gets a sum (class accum, the parameter's name and shape, i64, same element

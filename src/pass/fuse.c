@@ -137,10 +137,11 @@ static void fold_head(Fusion *f, int32_t at) {
   int32_t place = (int32_t)(loss - f->ops);
   if (!can_move(f, at, place) || !can_move(f, add, place)) return;
   const GwOp sum = f->ops[add];
-  *loss = (GwOp){.code = GW_OP_HEAD_LOSS_SUM,
-                 .in = {grad.in[0], grad.in[1], grad.in[2], sum.in[1], sum.in[2], sum.in[3]},
-                 .out = {loss->out[0], grad.out[0], grad.out[2]},
-                 .attr = {grad.attr[0], sum.attr[0], sum.attr[1], grad.attr[1]}};
+  *loss =
+      (GwOp){.code = GW_OP_HEAD_LOSS_SUM,
+             .in = {grad.in[0], grad.in[1], grad.in[2], sum.in[1], sum.in[2], sum.in[3], sum.in[4]},
+             .out = {loss->out[0], grad.out[0], grad.out[2]},
+             .attr = {grad.attr[0], sum.attr[0], sum.attr[1], grad.attr[1]}};
   f->maker[grad.out[0]] = place;
   f->gone[at] = f->gone[add] = true;
 }

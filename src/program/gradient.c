@@ -12,7 +12,7 @@ bool gw_gradient_wanted(const GwGradient *gradient, GwValueId value) {
 }
 
 /* A parameter's sum has its shape, in i64. */
-static GwValueId sum_of(GwGradient *gradient, GwValueId param) {
+GwValueId gw__gradient_sum(GwGradient *gradient, GwValueId param) {
   if (!gradient->sum[param]) {
     GwType type = gradient->program->values[param].type;
     type.dtype = GW_I64;
@@ -28,9 +28,12 @@ GwAccumulator gw_gradient_accumulator(GwGradient *gradient, GwValueId param) {
             gradient->program->values[param].class == GW_CLASS_PARAM);
   /* A parameter's offset was planned before; its first element's number in the flat parameter
    * vector keys the signature weights. */
-  return (GwAccumulator){.sum = sum_of(gradient, param),
+  bool begun = gradient->begun[param];
+  gradient->begun[param] = true;
+  return (GwAccumulator){.sum = gw__gradient_sum(gradient, param),
                          .signature = gradient->signature,
                          .guard = gradient->guard,
+                         .fresh = begun ? 0 : gradient->fresh,
                          .first = (double)(gradient->program->values[param].offset / 4),
                          .limit = gradient->limit};
 }
@@ -40,7 +43,7 @@ void gw_gradient_add(GwGradient *gradient, GwValueId value, GwValueId d) {
   if (program->status != GW_OK || !gw_gradient_wanted(gradient, value)) return;
   if (program->values[value].class == GW_CLASS_PARAM) {
     GwAccumulator to = gw_gradient_accumulator(gradient, value);
-    gw_emit(program, GW_OP_ACCUMULATE, GW_IN(d, to.sum, to.signature, to.guard),
+    gw_emit(program, GW_OP_ACCUMULATE, GW_IN(d, to.sum, to.signature, to.guard, to.fresh),
             GW_ATTR(to.first, to.limit));
     return;
   }

@@ -11,8 +11,12 @@ struct GwGradient {
   bool *wanted;   /* per value */
   int32_t count;  /* values of the forward program */
   GwValueId *sum; /* per value: the sum of a parameter */
-  GwValueId signature, guard;
+  bool *begun;    /* per value: something is added to its sum already */
+  GwValueId signature, guard, fresh;
   double limit; /* largest magnitude of one contribution to a sum */
 };
+
+/* The sum of a parameter, declared on the first call. */
+GwValueId gw__gradient_sum(GwGradient *gradient, GwValueId param);
 
 #endif

@@ -80,6 +80,7 @@ GwStatus gw_op_shapes(const GwProgram *program, const GwOp *op, bool infer, GwSh
 }
 
 int64_t gw_op_bytes(const GwOpDef *def, const GwShapes *shapes) {
+  if (def->bytes) return def->bytes(shapes);
   int64_t bytes = 0;
   for (int i = 0; i < gw_op_in_count(def); i++) {
     if (!shapes->has[i]) continue;

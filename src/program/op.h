@@ -66,6 +66,8 @@ typedef struct {
   /* Arithmetic operations (a fused multiply-add counts 2, any other operation or function 1); may
    * read small inputs of `call` when it depends on data (then an upper bound with call NULL). */
   int64_t (*flops)(const GwShapes *shapes);
+  /* Least bytes an execution must move, where that is not each value once: lookups touch a part. */
+  int64_t (*bytes)(const GwShapes *shapes);
   /* Scratch that the fast kernels need, bytes per thread; NULL for none. */
   int64_t (*scratch)(const GwShapes *shapes);
   /* Independent units of the result: any subset can be computed alone. */
@@ -88,7 +90,8 @@ int gw_op_attr_count(const GwOpDef *def);
 /* Collects the types and attributes of `op`; runs the shape rule when `infer`. */
 GwStatus gw_op_shapes(const GwProgram *program, const GwOp *op, bool infer, GwShapes *out);
 
-/* Least bytes an execution must move: each value read once and written once, no workspace. */
+/* Least bytes an execution must move: what the op's own rule says, or each value read once and
+ * written once, no workspace. */
 int64_t gw_op_bytes(const GwOpDef *def, const GwShapes *shapes);
 
 /* The op files define their GwOpDef under this name, once per real type. */
@@ -108,9 +111,11 @@ GwValueId gw_gradient_out(const GwGradient *gradient, const GwOp *op, int i);
 bool gw_gradient_wanted(const GwGradient *gradient, GwValueId value);
 /* Adds `d` to dL/d(value); for a parameter it goes to its fixed-point sum at once. */
 void gw_gradient_add(GwGradient *gradient, GwValueId value, GwValueId d);
-/* The fixed-point sum of a parameter, for rules that add to it directly. */
+/* The fixed-point sum of a parameter, for rules that add to it directly: each call is for one op
+ * that does. */
 typedef struct {
   GwValueId sum, signature, guard;
+  GwValueId fresh;     /* for the program's first addition to this sum; 0 for later ones */
   double first, limit; /* attributes of accumulating ops */
 } GwAccumulator;
 GwAccumulator gw_gradient_accumulator(GwGradient *gradient, GwValueId param);
@@ -124,11 +129,13 @@ typedef enum {
   GW_FILL_POSITIONS /* look-back distances: row n may see at most low + n mod high rows back */
 } GwFill;
 
+enum { GW_EXAMPLE_LONG = 4097 };
+
 struct GwExample {
   GwRng rng;
   GwShapes shapes; /* in and attr to be filled; has[] set where present */
   int sizes;       /* how many were drawn */
-  int long_size;   /* the number of the one that is to be very long, if not negative */
+  int long_size;   /* the one of them, from 1 on, that is to be very long; 0 for none */
   struct {
     GwFill fill;
     double scale;

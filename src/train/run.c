@@ -3,14 +3,13 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "data/sampler.h"
+#include "data/prefetch.h"
 #include "exec/backend_cpu.h"
 #include "godwit/log.h"
 #include "godwit/train.h"
 #include "infer/evaluate.h"
 #include "os/clock.h"
 #include "os/probe.h"
-#include "train/memory_estimate.h"
 #include "train/run_folder.h"
 #include "train/trainer.h"
 
@@ -24,6 +23,8 @@ typedef struct {
   GwTrainer *trainer;
   GwEvaluator *evaluator; /* NULL without validation data */
   GwSampler sampler;
+  GwPrefetch *prefetch; /* of the steps to come */
+  bool way_told;
   uint64_t *signatures; /* of the step's lanes */
   GwArena arena;
   int64_t step, last;   /* done; to be done */
@@ -65,8 +66,8 @@ static GwStatus check_memory(const Run *run) {
   if (available == 0 || needed <= available) return GW_OK;
   return gw_fail(GW_MEMORY,
                  "recipe '%s' needs %.1f GB of memory, and %.1f GB are available; lower "
-                 "train.lane_batch, model.context or the model's size (`godwit program` says what "
-                 "takes how much)",
+                 "train.lane_batch, model.context or the model's size, or set train.memory_limit "
+                 "(`godwit program` says what takes how much)",
                  run->recipe.name, needed * 1e-9, available * 1e-9);
 }
 
@@ -80,8 +81,10 @@ static GwStatus create_compute(Run *run) {
   if (!run->signatures)
     return gw_fail(GW_MEMORY, "no memory for %d lanes", run->recipe.train.lanes);
   if (gw_corpus_tokens(run->corpus, GW_SPLIT_VAL) < 2) return GW_OK;
-  return gw_evaluator_create(&run->recipe.model, run->backend, run->pool,
-                             gw_trainer_params(run->trainer), &run->evaluator);
+  return gw_evaluator_create_in(gw_trainer_workspace(run->trainer),
+                                gw_trainer_plan(run->trainer)->validation_batch, &run->recipe.model,
+                                run->backend, run->pool, gw_trainer_params(run->trainer),
+                                &run->evaluator);
 }
 
 static GwStatus open_folder(Run *run) {
@@ -119,6 +122,8 @@ static GwStatus set_up(Run *run) {
   GW_TRY(create_compute(run));
   GW_TRY(open_folder(run));
   GW_TRY(restore(run));
+  GW_TRY(gw_prefetch_create(&run->sampler, run->step, run->last,
+                            gw_training_read_ahead(gw_pool_threads(run->pool)), &run->prefetch));
   gw_run_folder_journal(&run->folder, run->step > 0 ? "resume" : "start", run->step,
                         json_pack("{s:s, s:i, s:I, s:I}", "backend", run->backend->name, "threads",
                                   gw_pool_threads(run->pool), "until", (json_int_t)run->last,
@@ -127,6 +132,7 @@ static GwStatus set_up(Run *run) {
 }
 
 static void tear_down(Run *run) {
+  gw_prefetch_destroy(run->prefetch);
   gw_run_folder_close(&run->folder);
   gw_evaluator_destroy(run->evaluator);
   gw_trainer_destroy(run->trainer);
@@ -137,16 +143,34 @@ static void tear_down(Run *run) {
 
 /* ---- one step ---- */
 
+static GwStatus take_batch(void *context, int64_t step, int32_t lane, GwLaneInputs in) {
+  const Run *run = context;
+  return gw_prefetch_take(run->prefetch, step, lane, in.tokens, in.targets, in.positions);
+}
+
+/* Says once how the threads are used, where there was a choice. */
+static void tell_way(Run *run) {
+  const GwWayChoice *way = gw_trainer_way(run->trainer);
+  if (run->way_told || way->chosen == GW_WAY_UNDECIDED) return;
+  run->way_told = true;
+  if (way->steps == 0) return;
+  bool lanes = way->chosen == GW_WAY_LANES;
+  double lanes_ms = (double)way->lanes_ns * 1e-6, inside_ms = (double)way->inside_ns * 1e-6;
+  gw_log(GW_LOG_INFO, "threads: %s (%.1f ms of a step; %.1f ms the other way)",
+         lanes ? "a lane on each" : "all on one lane after the other", lanes ? lanes_ms : inside_ms,
+         lanes ? inside_ms : lanes_ms);
+  gw_run_folder_journal(&run->folder, "threads", run->step,
+                        json_pack("{s:s, s:f, s:f}", "way", lanes ? "lanes" : "inside", "lanes_ms",
+                                  lanes_ms, "inside_ms", inside_ms));
+}
+
 static GwStatus make_step(Run *run, GwStepReport *out) {
   GwTrainer *trainer = run->trainer;
-  GwLaneInputs in = gw_trainer_inputs(trainer);
   gw_trainer_begin(trainer);
-  for (int32_t lane = 0; lane < run->recipe.train.lanes; lane++) {
-    GW_TRY(gw_sampler_fill(&run->sampler, run->step, lane, in.tokens, in.targets, in.positions));
-    GW_TRY(gw_trainer_lane(trainer, run->step, lane, &run->signatures[lane]));
-  }
+  GW_TRY(gw_trainer_lanes(trainer, run->step, take_batch, run, run->signatures));
   GW_TRY(gw_trainer_end(trainer, run->step, out));
   run->step++;
+  tell_way(run);
   return GW_OK;
 }
 

@@ -1,4 +1,5 @@
-/* One buffer per class, shared by the three programs of a step. */
+/* One buffer per class, shared by the three programs of a step; activations and scratch are shared
+ * by all that does not run at the same time. */
 #include "train/trainer.h"
 
 #include <stdlib.h>
@@ -6,36 +7,39 @@
 
 #include "base/mathd.h"
 #include "op/constants.h"
+#include "os/clock.h"
 #include "train/schedule.h"
-#include "train/step_programs.h"
 
 struct GwTrainer {
   const GwRecipe *recipe;
+  const GwBackend *backend;
   GwPool *pool;
-  GwParamList params;
-  GwLaneProgram lane;
-  GwStepPrograms steps;
+  GwTrainingPlan plan;
+  GwWorkspace workspace;
   void *param_buffer, *state_buffer, *accum_buffer;
   size_t accum_bytes;
   GwRunner *lane_runner, *total_runner, *update_runner;
+  GwLaneSeats *seats; /* NULL: one lane at a time */
+  GwWayChoice way;
   GwTensor *tensors; /* of the three groups */
   GwTensorGroup groups[GW_STATE_GROUPS];
   uint64_t hash_seeds; /* sum of the state's tensors' */
   uint64_t signatures; /* sum over this step's lanes */
+  bool fresh;          /* no lane is in the sums yet: what stands there is of an earlier step */
 };
 
 /* Names the state's tensors: the parameters, then their first and second moments. */
 static GwStatus describe_state(GwTrainer *t) {
   static const char *const names[GW_STATE_GROUPS] = {"params", "adam_m", "adam_v"};
-  t->tensors = calloc((size_t)(GW_STATE_GROUPS * t->params.count), sizeof *t->tensors);
+  t->tensors = calloc((size_t)(GW_STATE_GROUPS * t->plan.params.count), sizeof *t->tensors);
   if (!t->tensors) return gw_fail(GW_MEMORY, "no memory for the list of tensors");
   for (int g = 0; g < GW_STATE_GROUPS; g++) {
-    GwTensor *tensors = t->tensors + g * t->params.count;
-    t->groups[g] = (GwTensorGroup){names[g], tensors, t->params.count};
-    for (int i = 0; i < t->params.count; i++) {
-      const GwParam *param = &t->params.params[i];
+    GwTensor *tensors = t->tensors + g * t->plan.params.count;
+    t->groups[g] = (GwTensorGroup){names[g], tensors, t->plan.params.count};
+    for (int i = 0; i < t->plan.params.count; i++) {
+      const GwParam *param = &t->plan.params.params[i];
       char *base = g == 0 ? t->param_buffer : t->state_buffer;
-      int64_t offset = g == 0 ? param->offset : gw_moment_offset(&t->params, param, g - 1);
+      int64_t offset = g == 0 ? param->offset : gw_moment_offset(&t->plan.params, param, g - 1);
       tensors[i] = (GwTensor){param->name, param->type, base + offset};
     }
   }
@@ -44,8 +48,8 @@ static GwStatus describe_state(GwTrainer *t) {
 
 /* What the update program hashes the new state with. */
 static void set_hash_seeds(GwTrainer *t) {
-  uint64_t *seeds = gw_runner_value(t->update_runner, t->steps.seeds);
-  for (int i = 0; i < t->params.count; i++)
+  uint64_t *seeds = gw_runner_value(t->update_runner, t->plan.steps.seeds);
+  for (int i = 0; i < t->plan.params.count; i++)
     for (int g = 0; g < GW_STATE_GROUPS; g++) {
       uint64_t seed = gw_state_hash_seed(&t->groups[g], &t->groups[g].tensors[i]);
       seeds[GW_STATE_GROUPS * i + g] = seed;
@@ -54,25 +58,55 @@ static void set_hash_seeds(GwTrainer *t) {
 }
 
 static GwStatus create_buffers(GwTrainer *t) {
-  t->accum_bytes = (size_t)t->steps.total.class_bytes[GW_CLASS_ACCUM];
-  GW_ASSERT(t->accum_bytes >= (size_t)t->lane.program.class_bytes[GW_CLASS_ACCUM]);
-  GW_ASSERT(t->steps.update.class_bytes[GW_CLASS_STATE] == 2 * t->params.bytes);
-  t->param_buffer = gw_buffer_create((size_t)t->params.bytes);
-  t->state_buffer = gw_buffer_create((size_t)(2 * t->params.bytes));
+  t->accum_bytes = (size_t)t->plan.steps.total.class_bytes[GW_CLASS_ACCUM];
+  GW_ASSERT(t->accum_bytes >= (size_t)t->plan.lane.program.class_bytes[GW_CLASS_ACCUM]);
+  GW_ASSERT(t->plan.steps.update.class_bytes[GW_CLASS_STATE] == 2 * t->plan.params.bytes);
+  t->param_buffer = gw_buffer_create((size_t)t->plan.params.bytes);
+  t->state_buffer = gw_buffer_create((size_t)(2 * t->plan.params.bytes));
   t->accum_buffer = gw_buffer_create(t->accum_bytes);
+  t->workspace.activations = gw_buffer_create((size_t)t->plan.workspace_bytes);
+  t->workspace.scratch = gw_buffer_create((size_t)t->plan.scratch_bytes);
+  if (!t->workspace.activations || !t->workspace.scratch)
+    return gw_fail(GW_MEMORY, "no memory for activations and scratch of %lld MB",
+                   (long long)((t->plan.workspace_bytes + t->plan.scratch_bytes) / 1000000));
   if (!t->param_buffer || !t->state_buffer || !t->accum_buffer)
     return gw_fail(GW_MEMORY, "no memory for %lld million parameters and their moments",
-                   (long long)(t->params.elements / 1000000));
+                   (long long)(t->plan.params.elements / 1000000));
   return GW_OK;
 }
 
-static GwStatus create_runners(GwTrainer *t, const GwBackend *backend) {
+static GwStatus create_runners(GwTrainer *t) {
   void *base[GW_CLASS_COUNT] = {[GW_CLASS_PARAM] = t->param_buffer,
                                 [GW_CLASS_STATE] = t->state_buffer,
                                 [GW_CLASS_ACCUM] = t->accum_buffer};
-  GW_TRY(gw_runner_create(&t->lane.program, backend, t->pool, base, &t->lane_runner));
-  GW_TRY(gw_runner_create(&t->steps.total, backend, t->pool, base, &t->total_runner));
-  return gw_runner_create(&t->steps.update, backend, t->pool, base, &t->update_runner);
+  const GwWorkspace *shared = &t->workspace;
+  GW_TRY(gw_runner_create_in(shared, &t->plan.lane.program, t->backend, t->pool, base,
+                             &t->lane_runner));
+  GW_TRY(gw_runner_create_in(shared, &t->plan.steps.total, t->backend, t->pool, base,
+                             &t->total_runner));
+  return gw_runner_create_in(shared, &t->plan.steps.update, t->backend, t->pool, base,
+                             &t->update_runner);
+}
+
+static void stay_inside(GwTrainer *t) {
+  gw_lane_seats_destroy(t->seats);
+  t->seats = NULL;
+  t->way.chosen = GW_WAY_INSIDE;
+}
+
+/* The first seat takes the place of the runner of single lanes: its inputs, sums and workspace. */
+static GwStatus create_seats(GwTrainer *t) {
+  if (t->plan.lanes_at_once == 1) {
+    stay_inside(t);
+    return GW_OK;
+  }
+  const GwLaneProgram *lane = &t->plan.lane;
+  char *tokens = gw_runner_value(t->lane_runner, lane->tokens);
+  void *base[GW_CLASS_COUNT] = {[GW_CLASS_PARAM] = t->param_buffer,
+                                [GW_CLASS_ACCUM] = t->accum_buffer,
+                                [GW_CLASS_INPUT] =
+                                    tokens - lane->program.values[lane->tokens].offset};
+  return gw_lane_seats_create(&t->plan, t->backend, t->pool, &t->workspace, base, &t->seats);
 }
 
 GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwPool *pool,
@@ -80,16 +114,16 @@ GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwP
   GwTrainer *t = calloc(1, sizeof *t);
   if (!t) return gw_fail(GW_MEMORY, "no memory for a trainer");
   t->recipe = recipe;
+  t->backend = backend;
   t->pool = pool;
   GwStatus status;
-  GW_TRY_GOTO(status, gw_model_params(&recipe->model, &t->params), failed);
-  GW_TRY_GOTO(status, gw_step_lane_program(recipe, &t->lane), failed);
-  GW_TRY_GOTO(status, gw_step_programs_create(recipe, &t->params, &t->steps), failed);
+  GW_TRY_GOTO(status, gw_training_plan_create(recipe, gw_pool_threads(pool), &t->plan), failed);
   GW_TRY_GOTO(status, create_buffers(t), failed);
-  GW_TRY_GOTO(status, create_runners(t, backend), failed);
+  GW_TRY_GOTO(status, create_runners(t), failed);
+  GW_TRY_GOTO(status, create_seats(t), failed);
   GW_TRY_GOTO(status, describe_state(t), failed);
   set_hash_seeds(t);
-  gw_model_init(&recipe->model, &t->params, recipe->train.seed, pool, t->param_buffer);
+  gw_model_init(&recipe->model, &t->plan.params, recipe->train.seed, pool, t->param_buffer);
   *out = t;
   return GW_OK;
 failed:
@@ -99,24 +133,28 @@ failed:
 
 void gw_trainer_destroy(GwTrainer *t) {
   if (!t) return;
+  gw_lane_seats_destroy(t->seats);
   gw_runner_destroy(t->update_runner);
   gw_runner_destroy(t->total_runner);
   gw_runner_destroy(t->lane_runner);
+  gw_buffer_destroy(t->workspace.scratch);
+  gw_buffer_destroy(t->workspace.activations);
   gw_buffer_destroy(t->accum_buffer);
   gw_buffer_destroy(t->state_buffer);
   gw_buffer_destroy(t->param_buffer);
-  gw_step_programs_destroy(&t->steps);
-  gw_program_deinit(&t->lane.program);
-  gw_param_list_deinit(&t->params);
+  gw_training_plan_destroy(&t->plan);
   free(t->tensors);
   free(t);
 }
 
 const GwTensorGroup *gw_trainer_state(const GwTrainer *t) { return t->groups; }
 void *gw_trainer_params(const GwTrainer *t) { return t->param_buffer; }
-int64_t gw_trainer_param_count(const GwTrainer *t) { return t->params.elements; }
-int64_t gw_trainer_param_bytes(const GwTrainer *t) { return t->params.bytes; }
-const GwProgram *gw_trainer_lane_program(const GwTrainer *t) { return &t->lane.program; }
+int64_t gw_trainer_param_count(const GwTrainer *t) { return t->plan.params.elements; }
+int64_t gw_trainer_param_bytes(const GwTrainer *t) { return t->plan.params.bytes; }
+const GwProgram *gw_trainer_lane_program(const GwTrainer *t) { return &t->plan.lane.program; }
+const GwTrainingPlan *gw_trainer_plan(const GwTrainer *t) { return &t->plan; }
+const GwWorkspace *gw_trainer_workspace(const GwTrainer *t) { return &t->workspace; }
+const GwWayChoice *gw_trainer_way(const GwTrainer *t) { return &t->way; }
 
 uint64_t gw_trainer_hash(const GwTrainer *t, int64_t step) {
   return gw_state_hash(t->groups, GW_STATE_GROUPS, step);
@@ -124,40 +162,73 @@ uint64_t gw_trainer_hash(const GwTrainer *t, int64_t step) {
 
 void gw_trainer_observe(GwTrainer *t, const GwObserver *observer) {
   gw_runner_observe(t->lane_runner, observer);
+  if (t->seats) gw_lane_seats_observe(t->seats, observer);
 }
 
 GwLaneInputs gw_trainer_inputs(const GwTrainer *t) {
-  return (GwLaneInputs){gw_runner_value(t->lane_runner, t->lane.tokens),
-                        gw_runner_value(t->lane_runner, t->lane.targets),
-                        gw_runner_value(t->lane_runner, t->lane.positions)};
+  return gw_lane_inputs(&t->plan.lane, t->lane_runner);
 }
 
 void gw_trainer_begin(GwTrainer *t) {
-  memset(t->accum_buffer, 0, t->accum_bytes);
+  gw_lane_clear(&t->plan.lane, t->lane_runner);
+  memset(gw_runner_value(t->total_runner, t->plan.steps.total_signature), 0, sizeof(uint64_t));
   t->signatures = 0;
+  t->fresh = true;
 }
 
 GwStatus gw_trainer_lane(GwTrainer *t, int64_t step, int32_t lane, uint64_t *signature) {
-  uint64_t *of_lane = gw_runner_value(t->lane_runner, t->lane.signature);
-  const int64_t *guard = gw_runner_value(t->lane_runner, t->lane.guard);
-  const int64_t *tally = gw_runner_value(t->lane_runner, t->lane.tally);
-  *of_lane = 0;
-  GW_TRY(gw_runner_run(t->lane_runner, (GwLaneKey){t->recipe->train.seed, step, lane}));
-  if (*guard != 0 || tally[2] != 0)
-    return gw_fail(GW_NUMERIC,
-                   "step %lld, lane %d: %lld gradients and %lld losses were NaN or out of range; "
-                   "try a lower train.optimizer.lr or a longer warm-up",
-                   (long long)step + 1, lane, (long long)*guard, (long long)tally[2]);
-  t->signatures += *of_lane;
-  *signature = *of_lane;
+  GwLaneKey key = {t->recipe->train.seed, step, lane};
+  bool fresh = t->fresh;
+  t->fresh = false;
+  GW_TRY(gw_lane_run(&t->plan.lane, t->lane_runner, key, fresh, signature));
+  t->signatures += *signature;
   return GW_OK;
 }
 
+static GwStatus one_after_the_other(GwTrainer *t, int64_t step, GwLaneSource *source, void *context,
+                                    uint64_t *signatures) {
+  for (int32_t lane = 0; lane < t->recipe->train.lanes; lane++) {
+    GW_TRY(source(context, step, lane, gw_trainer_inputs(t)));
+    GW_TRY(gw_trainer_lane(t, step, lane, &signatures[lane]));
+  }
+  return GW_OK;
+}
+
+static GwStatus several_at_once(GwTrainer *t, int64_t step, GwLaneSource *source, void *context,
+                                uint64_t *signatures) {
+  GwLaneKey key = {t->recipe->train.seed, step, 0};
+  int32_t lanes = t->recipe->train.lanes;
+  GW_ASSERT(t->fresh);
+  t->fresh = false;
+  GW_TRY(gw_lane_seats_run(t->seats, key, lanes, source, context, signatures));
+  for (int32_t lane = 0; lane < lanes; lane++) t->signatures += signatures[lane];
+  return GW_OK;
+}
+
+GwStatus gw_trainer_lanes(GwTrainer *t, int64_t step, GwLaneSource *source, void *context,
+                          uint64_t *signatures) {
+  bool inside = gw_way_next(&t->way) == GW_WAY_INSIDE;
+  uint64_t start = gw_clock_ns();
+  if (inside)
+    GW_TRY(one_after_the_other(t, step, source, context, signatures));
+  else
+    GW_TRY(several_at_once(t, step, source, context, signatures));
+  gw_way_took(&t->way, gw_clock_ns() - start);
+  if (t->way.chosen == GW_WAY_INSIDE && t->seats) stay_inside(t);
+  return GW_OK;
+}
+
+void gw_trainer_set_way(GwTrainer *t, GwLaneWay way) {
+  t->way = (GwWayChoice){.chosen = t->seats ? way : GW_WAY_INSIDE};
+}
+
 void gw_trainer_add(GwTrainer *t, const GwTrainer *other) {
+  if (other->fresh) return;
   int64_t *to = t->accum_buffer;
   const int64_t *from = other->accum_buffer;
   for (size_t i = 0; i < t->accum_bytes / sizeof *to; i++)
-    to[i] = (int64_t)((uint64_t)to[i] + (uint64_t)from[i]);
+    to[i] = (int64_t)((t->fresh ? 0 : (uint64_t)to[i]) + (uint64_t)from[i]);
+  t->fresh = false;
   t->signatures += other->signatures;
 }
 
@@ -176,24 +247,24 @@ static void set_hyper(const GwTrainer *t, int64_t step, int64_t tokens, double h
 }
 
 GwStatus gw_trainer_end(GwTrainer *t, int64_t step, GwStepReport *out) {
-  const int64_t *tally = gw_runner_value(t->lane_runner, t->lane.tally);
+  const int64_t *tally = gw_runner_value(t->lane_runner, t->plan.lane.tally);
   if (tally[1] == 0) return gw_fail(GW_INVALID, "step %lld has no targets", (long long)step + 1);
-  double *hyper = gw_runner_value(t->total_runner, t->steps.total_hyper);
+  double *hyper = gw_runner_value(t->total_runner, t->plan.steps.total_hyper);
   set_hyper(t, step, tally[1], hyper);
-  memcpy(gw_runner_value(t->update_runner, t->steps.update_hyper), hyper, 8 * sizeof *hyper);
+  memcpy(gw_runner_value(t->update_runner, t->plan.steps.update_hyper), hyper, 8 * sizeof *hyper);
   GwLaneKey key = {t->recipe->train.seed, step, 0};
   GW_TRY(gw_runner_run(t->total_runner, key));
-  uint64_t total = *(uint64_t *)gw_runner_value(t->total_runner, t->steps.total_signature);
+  uint64_t total = *(uint64_t *)gw_runner_value(t->total_runner, t->plan.steps.total_signature);
   if (total != t->signatures)
     return gw_fail(
         GW_NUMERIC,
         "step %lld: the signature of the gradient total does not equal the sum of its "
         "lanes' signatures: memory or a kernel changed it; resume from the last checkpoint",
         (long long)step + 1);
-  uint64_t *hash = gw_runner_value(t->update_runner, t->steps.state_hash);
+  uint64_t *hash = gw_runner_value(t->update_runner, t->plan.steps.state_hash);
   *hash = 0;
   GW_TRY(gw_runner_run(t->update_runner, key));
-  const double *norm = gw_runner_value(t->update_runner, t->steps.norm_and_scale);
+  const double *norm = gw_runner_value(t->update_runner, t->plan.steps.norm_and_scale);
   *out = (GwStepReport){.loss = (double)tally[0] * GW_LOSS_UNIT / (double)tally[1],
                         .loss_sum = tally[0],
                         .tokens = tally[1],

@@ -8,11 +8,13 @@
 #include "exec/runner.h"
 #include "model/model.h"
 #include "state/checkpoint.h"
+#include "train/lane_run.h"
+#include "train/lane_way.h"
 
 typedef struct GwTrainer GwTrainer;
 
 /* Parameters at their initial values, moments zero. The recipe's vocab_size must be set. `backend`,
- * `pool` and `recipe` are borrowed. */
+ * `pool` and `recipe` are borrowed. GW_MEMORY when the recipe's memory_limit is too low. */
 GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwPool *pool,
                            GwTrainer **out);
 void gw_trainer_destroy(GwTrainer *trainer);
@@ -25,18 +27,29 @@ void *gw_trainer_params(const GwTrainer *trainer);
 int64_t gw_trainer_param_count(const GwTrainer *trainer);
 int64_t gw_trainer_param_bytes(const GwTrainer *trainer); /* of the buffer */
 const GwProgram *gw_trainer_lane_program(const GwTrainer *trainer);
+/* What it is made of; the workspace may be used by an evaluator while no lane runs. */
+const GwTrainingPlan *gw_trainer_plan(const GwTrainer *trainer);
+const GwWorkspace *gw_trainer_workspace(const GwTrainer *trainer);
 
-/* Where the next lane's batch goes: i32 [B·T] each. */
-typedef struct {
-  int32_t *tokens, *targets, *positions;
-} GwLaneInputs;
+/* Where the batch of the next gw_trainer_lane goes. */
 GwLaneInputs gw_trainer_inputs(const GwTrainer *trainer);
 
+/* A step begins, and whatever an unfinished one has left is forgotten. Its first lane replaces the
+ * old sums, so nothing of their size is cleared. */
 void gw_trainer_begin(GwTrainer *trainer);
 
-/* Forward and backward pass of the batch in the inputs, added to the sums. *signature: the lane's.
- * GW_NUMERIC when a gradient or loss was NaN or out of the fixed-point range. */
+/* One lane, of the batch in the inputs; see gw_lane_run. */
 GwStatus gw_trainer_lane(GwTrainer *trainer, int64_t step, int32_t lane, uint64_t *signature);
+
+/* All lanes of a step: the same bits as gw_trainer_lane for each. See
+ * gw_lane_seats_run. */
+GwStatus gw_trainer_lanes(GwTrainer *trainer, int64_t step, GwLaneSource *source, void *context,
+                          uint64_t *signatures);
+
+/* How gw_trainer_lanes uses the threads: measured in the first steps unless it is set (for tests).
+ * Several lanes at once need more than one thread and lane, and a plan that allows it. */
+void gw_trainer_set_way(GwTrainer *trainer, GwLaneWay way);
+const GwWayChoice *gw_trainer_way(const GwTrainer *trainer);
 
 /* Adds another trainer's sums of the same step: what a reduction over ranks does. */
 void gw_trainer_add(GwTrainer *trainer, const GwTrainer *other);
@@ -55,7 +68,7 @@ typedef struct {
  * is wrong) and updates the parameters. `step` counts from 0. */
 GwStatus gw_trainer_end(GwTrainer *trainer, int64_t step, GwStepReport *out);
 
-/* Tests only: sees every op of the lane program. */
+/* Tests only: sees every op of the lane program, on any thread. */
 void gw_trainer_observe(GwTrainer *trainer, const GwObserver *observer);
 
 #endif

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The peak memory of a run is within 5 % + 32 MiB of what `godwit program` printed, from a model of
 # a few kilobytes to one of some hundred megabytes, and however large the corpus is.
+# Under train.memory_limit it stays there, with the same bits; a limit may change under a run, and
+# one that is too low is refused.
 # memory.sh SOURCE BINARY
 set -uo pipefail
 source "$(dirname "$0")/checks.bash"
@@ -9,6 +11,7 @@ if sanitized; then
   exit 77
 fi
 mib=$((1 << 20))
+steps=0
 
 # peak_of ARGUMENTS...: runs godwit; its largest resident set, in bytes, goes to $peak
 peak_of() {
@@ -27,7 +30,7 @@ as_printed() {
   shift 2
   run program "$@" --data "$data" --threads 2
   check "$what: the program is printed" test $code -eq 0
-  local printed
+  cp "$work/out" "$work/printed"
   printed=$(awk '$2 " " $3 == "peak memory" && $4 ~ /^[0-9]+$/ { print $4 }' "$work/out")
   for step in 2 3; do
     peak_of train "$@" --data "$data" --run "$work/run" --threads 2 --resume --steps $step
@@ -36,6 +39,7 @@ as_printed() {
     echo "$what, to step $step: printed $((printed / mib)) MiB, took $((peak / mib)) MiB"
     check "$what: peak memory as printed" test ${difference#-} -le $tolerance
   done
+  hash=$(state_hash "$work/run")
   rm -rf "$work/run"
 }
 
@@ -47,7 +51,31 @@ as_printed "tiny llama" "$work/data" "${llama[@]}" train.checkpoint_every=1
 large=(model.layers=4 model.width=512 model.heads=8 model.context=128 train.lane_batch=6
   train.lanes=2 train.checkpoint_every=1)
 as_printed "large gpt2" "$work/data" "${gpt2[@]}" "${large[@]}"
+unlimited=$hash
+as_printed "large gpt2, lower limit" "$work/data" "${gpt2[@]}" "${large[@]}" \
+  train.memory_limit=340MiB
+check "large gpt2: the limit is kept" test $printed -le $((340 * mib))
+check "large gpt2: the limit changes no bit" test "$hash" = "$unlimited"
 as_printed "large llama" "$work/data" "${llama[@]}" "${large[@]}"
+unlimited=$hash
+as_printed "large llama, lower limit" "$work/data" "${llama[@]}" "${large[@]}" \
+  train.memory_limit=290MiB
+check "large llama: the limit is kept" test $printed -le $((290 * mib))
+check "large llama: something is computed again" grep -q '^; .*more time' "$work/printed"
+check "large llama: the limit changes no bit" test "$hash" = "$unlimited"
+
+# The limit is no part of what a run is.
+for limit in 0 300MiB 280MiB; do
+  run train "${llama[@]}" "${large[@]}" --data "$work/data" --run "$work/run" --resume \
+    --steps $((++steps)) train.memory_limit=$limit
+  check "a run goes on under the limit $limit" test $code -eq 0
+done
+rm -rf "$work/run"
+run train "${llama[@]}" "${large[@]}" --data "$work/data" --run "$work/low" train.memory_limit=150MB
+check "a limit that is too low is refused" test $code -eq 1
+check "a limit that is too low: one error line" one_error
+check "a limit that is too low: what is possible" has "$err" "takes at least"
+check "a limit that is too low leaves no run" test ! -e "$work/low"
 
 # 120 MB of shards, all of which are verified.
 for i in $(seq 1500); do cat "$work/text.txt"; done >"$work/long.txt"

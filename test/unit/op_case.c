@@ -59,9 +59,9 @@ static void fill_whole(GwCase *test, int i, bool full) {
   }
 }
 
-void gw_case_init(GwCase *test, GwOpcode code, uint64_t seed, bool full) {
+void gw_case_init(GwCase *test, GwOpcode code, uint64_t seed, bool full, int long_size) {
   const GwOpDef *def = gw_op_def(code);
-  *test = (GwCase){.code = code, .example = {.rng = gw_rng(seed, code)}};
+  *test = (GwCase){.code = code, .example = {.rng = gw_rng(seed, code), .long_size = long_size}};
   def->example(&test->example);
   test->shapes = test->example.shapes;
   GwStatus status = def->shape(&test->shapes);

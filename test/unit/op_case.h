@@ -18,8 +18,9 @@ typedef struct {
   void *in[GW_IN_MAX];
 } GwCase;
 
-/* `full`: positions look back as far as they may, so that counted work is exact. */
-void gw_case_init(GwCase *test, GwOpcode code, uint64_t seed, bool full);
+/* `full`: positions look back as far as they may, so that counted work is exact. `long_size`: see
+ * GwExample. */
+void gw_case_init(GwCase *test, GwOpcode code, uint64_t seed, bool full, int long_size);
 void gw_case_deinit(GwCase *test);
 
 /* A call on fresh buffers as kernels see them: floats rounded from the case, each buffer `shift`

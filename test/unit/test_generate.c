@@ -25,7 +25,7 @@ static const float LOGITS[] = {1.5f, -2, 3, 0, 3, 1, -FLT_MAX, 0.5f};
 enum { LOGIT_COUNT = GW_COUNT_OF(LOGITS) };
 
 static void expect_candidates(GwTokenChoice choice, const char *ids) {
-  GwTokenCandidate candidates[LOGIT_COUNT];
+  GwTokenCandidate candidates[2 * LOGIT_COUNT];
   char found[LOGIT_COUNT + 1] = "";
   int32_t count = gw_token_candidates(&choice, LOGITS, LOGIT_COUNT, candidates);
   for (int32_t i = 0; i < count; i++) found[i] = (char)('0' + candidates[i].id);
@@ -35,7 +35,8 @@ static void expect_candidates(GwTokenChoice choice, const char *ids) {
 static void candidates_are_what_the_options_say(void **state) {
   (void)state;
   /* probabilities: 0.401 0.401 0.089 0.054 0.033 0.020 0.003, and 0 for token 6 */
-  expect_candidates((GwTokenChoice){1, 0, 1}, "2405731");
+  expect_candidates((GwTokenChoice){1, 0, 1}, "01234567"); /* no choice among them, no order */
+  expect_candidates((GwTokenChoice){1, 8, 1}, "2405731");
   expect_candidates((GwTokenChoice){1, 3, 1}, "240");
   expect_candidates((GwTokenChoice){1, 1, 1}, "2"); /* of equals the lowest */
   expect_candidates((GwTokenChoice){1, 0, 0.4}, "2");
@@ -43,7 +44,7 @@ static void candidates_are_what_the_options_say(void **state) {
   expect_candidates((GwTokenChoice){1, 0, 0.9}, "2405"); /* 0.890 is not enough */
   expect_candidates((GwTokenChoice){1, 2, 0.6}, "24");   /* top-k first, then half each */
   expect_candidates((GwTokenChoice){1, 2, 0.4}, "2");
-  expect_candidates((GwTokenChoice){1e-4, 0, 1}, "24");
+  expect_candidates((GwTokenChoice){1e-4, 8, 1}, "24");
 }
 
 static double expected_share(const GwTokenChoice *choice, int32_t id) {
@@ -57,7 +58,7 @@ static void draws_have_the_softmax_distribution(void **state) {
   (void)state;
   enum { DRAWS = 40000 };
   static const double temperatures[] = {0.5, 1, 2};
-  GwTokenCandidate candidates[LOGIT_COUNT];
+  GwTokenCandidate candidates[2 * LOGIT_COUNT];
   for (size_t t = 0; t < GW_COUNT_OF(temperatures); t++) {
     GwTokenChoice choice = {temperatures[t], 0, 1};
     GwRng rng = gw_rng(seed, t);
@@ -78,7 +79,7 @@ static void draws_have_the_softmax_distribution(void **state) {
 static void greedy_takes_the_lowest_of_the_largest(void **state) {
   (void)state;
   GwTokenChoice greedy = {0, 0, 1};
-  GwTokenCandidate candidates[LOGIT_COUNT];
+  GwTokenCandidate candidates[2 * LOGIT_COUNT];
   float logits[LOGIT_COUNT];
   GwRng rng = gw_rng(seed, 0);
   int32_t id = -1;

@@ -34,7 +34,7 @@ static bool is_differentiable(const GwOpDef *def, const Graph *graph, int i) {
 static void graph_init(Graph *graph, GwOpcode code, uint64_t case_seed) {
   const GwOpDef *def = gw_op_def(code);
   *graph = (Graph){0};
-  gw_case_init(&graph->test, code, case_seed, false);
+  gw_case_init(&graph->test, code, case_seed, false, 0);
   gw_program_init(&graph->program, def->name);
   int wanted = 0;
   for (int i = 0; i < GW_IN_MAX; i++) {
@@ -147,7 +147,7 @@ static void flops_rules_equal_counted_work(void **state) {
   for (int code = 0; code < GW_OP_COUNT; code++)
     for (uint64_t round = 0; round < 10; round++) {
       GwCase test;
-      gw_case_init(&test, (GwOpcode)code, seed * 77 + round, true);
+      gw_case_init(&test, (GwOpcode)code, seed * 77 + round, true, 0);
       const GwOpDef *def = gw_op_def_f64((GwOpcode)code);
       GwCall call = {.shapes = test.shapes};
       memcpy(call.in, test.in, sizeof call.in);
@@ -169,7 +169,7 @@ static void flops_rules_equal_counted_work(void **state) {
 static GwStatus run_checked(GwOpcode code, uint64_t case_seed, GwRng *flip) {
   GwCase test;
   GwCaseCall instance;
-  gw_case_init(&test, code, case_seed, false);
+  gw_case_init(&test, code, case_seed, false, 0);
   gw_case_call_init(&instance, &test, NULL, 0);
   const GwOpDef *def = gw_op_def(code);
   GwCheck *check = NULL;

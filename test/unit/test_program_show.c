@@ -8,8 +8,7 @@
 
 #include "godwit/inspect.h"
 #include "program/program.h"
-#include "train/memory_estimate.h"
-#include "train/step_programs.h"
+#include "train/training_plan.h"
 
 static char *show(const GwProgramOptions *options, size_t *size) {
   char *text = NULL;

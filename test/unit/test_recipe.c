@@ -195,6 +195,7 @@ static void large_and_deep_texts_are_bounded(void **unused) {
 
 /* A random valid text for a key; the cases where keys must agree are left to chance below. */
 static void random_value(GwRng *rng, const GwRecipeKey *key, char out[GW_RECIPE_VALUE_BYTES]) {
+  static const char *const sizes[] = {"", "kB", "KiB", "MB", "MiB", "GB", "GiB", "TB"};
   static const char *const texts[] = {"", "a b", "it's", "\"q\" \\", "#x: [", "-", "~", "\xc3\xa9"};
   double unit = gw_rng_uniform(rng);
   switch (key->type) {
@@ -214,6 +215,10 @@ static void random_value(GwRng *rng, const GwRecipeKey *key, char out[GW_RECIPE_
     break;
   case GW_KEY_U64:
     snprintf(out, GW_RECIPE_VALUE_BYTES, "%llu", (unsigned long long)gw_rng_u64(rng));
+    break;
+  case GW_KEY_BYTES:
+    snprintf(out, GW_RECIPE_VALUE_BYTES, "%.0f%s", 1000 * unit,
+             sizes[gw_rng_below(rng, GW_COUNT_OF(sizes))]);
     break;
   case GW_KEY_F64:
     snprintf(out, GW_RECIPE_VALUE_BYTES, "%.17g", key->min + unit * (key->max - key->min));
@@ -255,6 +260,7 @@ static void identity_is_of_what_is_computed(void **unused) {
                               "train.checkpoint_every=1",
                               "train.validate_tokens=1",
                               "train.keep_checkpoints=1",
+                              "train.memory_limit=1MiB",
                               "data.dir=x",
                               "model.kv_heads=4",
                               "model.hidden=352"};
@@ -277,6 +283,43 @@ static void identity_is_of_what_is_computed(void **unused) {
   for (size_t i = 0; i < GW_COUNT_OF(other); i++) {
     assert_ok(override("{}", other[i], &recipe));
     assert_true(gw_recipe_identity(&recipe) != base);
+  }
+}
+
+static void bytes_have_units(void **unused) {
+  (void)unused;
+  static const struct {
+    const char *text;
+    int64_t bytes;
+    const char *written;
+  } cases[] = {{"0", 0, "0"},
+               {"17", 17, "17"},
+               {"2GiB", INT64_C(2) << 30, "2GiB"},
+               {"2048MiB", INT64_C(2) << 30, "2GiB"},
+               {"1500MB", 1500000000, "1500MB"},
+               {"1.5GB", 1500000000, "1500MB"},
+               {"2.5KiB", 2560, "2560"},
+               {"3TB", INT64_C(3000000000000), "3TB"},
+               {"1TiB", INT64_C(1) << 40, "1TiB"}};
+  for (size_t i = 0; i < GW_COUNT_OF(cases); i++) {
+    GwRecipe recipe;
+    char argument[64], line[64], *written = NULL;
+    snprintf(argument, sizeof argument, "train.memory_limit=%s", cases[i].text);
+    snprintf(line, sizeof line, "  memory_limit: %s\n", cases[i].written);
+    assert_ok(override("{}", argument, &recipe));
+    assert_true(recipe.train.memory_limit == cases[i].bytes);
+    assert_ok(gw_recipe_write(&recipe, &written));
+    assert_non_null(strstr(written, line));
+    free(written);
+  }
+  static const char *const wrong[] = {"",    "GiB",  "-1",   "2 GiB", "2gib",
+                                      "1.5", "01GB", ".5GB", "2GiBs", "1e9",
+                                      "1PB", "0x10", "nan",  "2TB2",  "9999999GB"};
+  for (size_t i = 0; i < GW_COUNT_OF(wrong); i++) {
+    GwRecipe recipe;
+    char argument[64];
+    snprintf(argument, sizeof argument, "train.memory_limit=%s", wrong[i]);
+    assert_fails(GW_USAGE, "such as 2GiB", override("{}", argument, &recipe));
   }
 }
 
@@ -342,6 +385,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(large_and_deep_texts_are_bounded),
       cmocka_unit_test_prestate(written_recipes_read_back_bit_for_bit, &seed),
       cmocka_unit_test(identity_is_of_what_is_computed),
+      cmocka_unit_test(bytes_have_units),
       cmocka_unit_test(every_key_can_be_set_and_is_in_the_text),
       cmocka_unit_test(files_are_read_and_missing_ones_named),
       cmocka_unit_test(nothing_is_written_on_failure),

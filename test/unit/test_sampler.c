@@ -2,21 +2,23 @@
  * state; positions count from document starts. */
 #include "corpus_support.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash64.h"
-#include "data/sampler.h"
+#include "base/pool.h"
+#include "data/prefetch.h"
 #include "godwit/log.h"
 
 static uint64_t seed;
 static GwCorpus *corpus;
 
-static int open_corpus(void **state) {
-  (void)state;
-  static char folder[512];
-  snprintf(folder, sizeof folder, "%s", gw_test_folder("sampler"));
+/* A corpus of several shards; returns its folder. */
+static const char *prepare_text(const char *name) {
+  char folder[512];
+  snprintf(folder, sizeof folder, "%s", gw_test_folder(name));
   const char *input = gw_test_path(folder, "a.jsonl");
   GwRng rng = gw_rng(seed, 1);
   gw_test_write_jsonl(input, &rng, 120, 200);
@@ -27,7 +29,12 @@ static int open_corpus(void **state) {
   options.shard_tokens = 3000; /* windows cross shards */
   GwPrepareReport report;
   assert_ok(gw_prepare(&options, &report));
-  assert_ok(gw_corpus_open(options.out_dir, true, &corpus));
+  return options.out_dir;
+}
+
+static int open_corpus(void **state) {
+  (void)state;
+  assert_ok(gw_corpus_open(prepare_text("sampler"), true, &corpus));
   return 0;
 }
 
@@ -144,6 +151,98 @@ static void a_context_longer_than_the_data_is_refused(void **state) {
                gw_sampler_init(corpus, seed, 1, 1, longest + 1, &sampler));
 }
 
+/* Threads take batches of several steps, each in order; what they get is what the sampler gives. */
+enum { TAKERS = 3, READ_STEPS = 40, READ_LANES = 4, READ_B = 2, READ_T = 17 };
+
+typedef struct {
+  GwPrefetch *prefetch;
+  const GwSampler *sampler;
+  _Atomic int next, wrong; /* cmocka's assertions belong to its own thread */
+} Taking;
+
+static void take_some(void *context, int64_t task, int thread) {
+  (void)task, (void)thread;
+  Taking *taking = context;
+  int32_t got[3][READ_B * READ_T], wanted[3][READ_B * READ_T];
+  for (;;) {
+    int n = atomic_fetch_add(&taking->next, 1), step = 5 + n / READ_LANES, lane = n % READ_LANES;
+    if (n >= READ_STEPS * READ_LANES) return;
+    bool same =
+        gw_prefetch_take(taking->prefetch, step, lane, got[0], got[1], got[2]) == GW_OK &&
+        gw_sampler_fill(taking->sampler, step, lane, wanted[0], wanted[1], wanted[2]) == GW_OK &&
+        memcmp(got, wanted, sizeof got) == 0;
+    if (!same) atomic_fetch_add(&taking->wrong, 1);
+  }
+}
+
+static void reading_ahead_gives_the_same(void **state) {
+  (void)state;
+  GwSampler sampler;
+  assert_ok(gw_sampler_init(corpus, seed, READ_LANES, READ_B, READ_T, &sampler));
+  for (int threads = 1; threads <= TAKERS; threads++)
+    for (int depth = threads; depth <= 9; depth += 3) {
+      GwPool *pool;
+      Taking taking = {.sampler = &sampler};
+      assert_ok(gw_pool_create(threads, &pool));
+      assert_ok(gw_prefetch_create(&sampler, 5, 5 + READ_STEPS, depth, &taking.prefetch));
+      gw_pool_run(pool, threads, take_some, &taking);
+      gw_prefetch_destroy(taking.prefetch);
+      gw_pool_destroy(pool);
+      assert_int_equal(taking.wrong, 0);
+    }
+}
+
+/* A token is damaged: the step that reads it fails, and no earlier one. */
+static void reading_ahead_fails_where_the_sampler_does(void **state) {
+  (void)state;
+  GwCorpus *damaged;
+  GwSampler sampler;
+  GwPrefetch *prefetch;
+  int32_t got[3][READ_B * READ_T];
+  const char *dir = prepare_text("sampler-damaged");
+  FILE *file = fopen(gw_test_path(dir, "train-00000.bin"), "r+b");
+  assert_non_null(file);
+  assert_int_equal(fseek(file, 1024 + 2 * 1500, SEEK_SET), 0);
+  assert_int_equal(fwrite("\xff\xff", 1, 2, file), 2);
+  assert_int_equal(fclose(file), 0);
+  assert_ok(gw_corpus_open(dir, false, &damaged));
+  assert_ok(gw_sampler_init(damaged, seed, READ_LANES, READ_B, READ_T, &sampler));
+  assert_ok(gw_prefetch_create(&sampler, 0, 1000, 3, &prefetch));
+  int n = 0;
+  GwStatus status = GW_OK;
+  for (; status == GW_OK && n < 4000; n++) {
+    char message[512];
+    status = gw_sampler_fill(&sampler, n / READ_LANES, n % READ_LANES, got[0], got[1], got[2]);
+    snprintf(message, sizeof message, "%s", gw_error_message());
+    GwStatus ahead =
+        gw_prefetch_take(prefetch, n / READ_LANES, n % READ_LANES, got[0], got[1], got[2]);
+    assert_int_equal(ahead, status);
+    if (status != GW_OK) assert_string_equal(gw_error_message(), message);
+  }
+  assert_int_equal(status, GW_CORRUPT);
+  assert_true(n > 1);
+  gw_prefetch_destroy(prefetch);
+  gw_corpus_close(damaged);
+}
+
+static void reading_ahead_stops_at_any_time(void **state) {
+  (void)state;
+  GwSampler sampler;
+  int32_t got[3][READ_B * READ_T];
+  assert_ok(gw_sampler_init(corpus, seed, READ_LANES, READ_B, READ_T, &sampler));
+  for (int taken = 0; taken < 12; taken++) {
+    GwPrefetch *prefetch;
+    int64_t last = taken % 2 ? 3 : INT64_C(1) << 40;
+    assert_ok(gw_prefetch_create(&sampler, 0, last, 1 + taken % 5, &prefetch));
+    for (int n = 0; n < taken; n++)
+      assert_ok(gw_prefetch_take(prefetch, n / READ_LANES, n % READ_LANES, got[0], got[1], got[2]));
+    gw_prefetch_destroy(prefetch);
+  }
+  GwPrefetch *nothing;
+  assert_ok(gw_prefetch_create(&sampler, 7, 7, 2, &nothing)); /* a run that is finished */
+  gw_prefetch_destroy(nothing);
+}
+
 int main(int argc, char **argv) {
   seed = gw_test_seed(argc, argv, 1);
   gw_log_configure(GW_LOG_ERROR, false);
@@ -154,6 +253,9 @@ int main(int argc, char **argv) {
       cmocka_unit_test(the_seed_decides_the_order),
       cmocka_unit_test(positions_count_from_document_starts),
       cmocka_unit_test(a_context_longer_than_the_data_is_refused),
+      cmocka_unit_test(reading_ahead_gives_the_same),
+      cmocka_unit_test(reading_ahead_fails_where_the_sampler_does),
+      cmocka_unit_test(reading_ahead_stops_at_any_time),
   };
   return cmocka_run_group_tests(tests, open_corpus, close_corpus);
 }

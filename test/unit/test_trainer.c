@@ -2,8 +2,8 @@
  *   N1  the same state hash for 1 to 4 threads, every instruction set and the reference kernels,
  *       for both dtypes
  *   N2  the same state hash however the lanes are ordered, and when two trainers compute half of
- * them each and add their sums and its guards: a changed sum breaks the signature, a NaN is named,
- * every op passes its check. */
+ * them each and add their sums, and however many lanes run at once; and under any memory limit
+ * and its guards: a changed sum breaks the signature, a NaN is named, every op passes its check. */
 #include "support.h"
 
 #include <math.h>
@@ -43,8 +43,7 @@ static GwRecipe variant_recipe(int variant) {
 }
 
 /* A batch that depends on step and lane only. */
-static void fill(const GwTrainer *trainer, const GwRecipe *recipe, int64_t step, int32_t lane) {
-  GwLaneInputs in = gw_trainer_inputs(trainer);
+static void fill_inputs(const GwRecipe *recipe, int64_t step, int32_t lane, GwLaneInputs in) {
   GwRng rng = gw_rng(seed, (uint64_t)step * 1000 + (uint64_t)lane);
   int64_t rows = (int64_t)recipe->train.lane_batch * recipe->model.context;
   for (int64_t i = 0; i < rows; i++) {
@@ -52,6 +51,10 @@ static void fill(const GwTrainer *trainer, const GwRecipe *recipe, int64_t step,
     in.targets[i] = (int32_t)gw_rng_below(&rng, VOCAB + 1) - 1;
     in.positions[i] = (int32_t)(i % recipe->model.context % 13); /* a document every 13 tokens */
   }
+}
+
+static void fill(const GwTrainer *trainer, const GwRecipe *recipe, int64_t step, int32_t lane) {
+  fill_inputs(recipe, step, lane, gw_trainer_inputs(trainer));
 }
 
 static uint64_t run_lanes(GwTrainer *trainer, const GwRecipe *recipe, int64_t step,
@@ -136,6 +139,77 @@ static void grouping_of_lanes_does_not_matter(void **state) {
   assert_true(gw_trainer_hash(a, STEPS) == wanted);
   gw_trainer_destroy(a);
   gw_trainer_destroy(b);
+}
+
+static GwStatus fill_lane(void *context, int64_t step, int32_t lane, GwLaneInputs in) {
+  fill_inputs(context, step, lane, in);
+  return GW_OK;
+}
+
+static uint64_t train_whole(GwRecipe *recipe, int threads, GwLaneWay way) {
+  GwPool *pool;
+  GwTrainer *trainer;
+  uint64_t signatures[8];
+  assert_ok(gw_pool_create(threads, &pool));
+  assert_ok(gw_trainer_create(recipe, gw_backend_cpu(gw_isa_best()), pool, &trainer));
+  gw_trainer_set_way(trainer, way);
+  for (int64_t step = 0; step < 2 * GW_WAY_TRIALS + 2; step++) {
+    GwStepReport report;
+    gw_trainer_begin(trainer);
+    assert_ok(gw_trainer_lanes(trainer, step, fill_lane, recipe, signatures));
+    assert_ok(gw_trainer_end(trainer, step, &report));
+  }
+  assert_int_not_equal(gw_trainer_way(trainer)->chosen, GW_WAY_UNDECIDED);
+  uint64_t hash = gw_trainer_hash(trainer, STEPS);
+  gw_trainer_destroy(trainer);
+  gw_pool_destroy(pool);
+  return hash;
+}
+
+static void lanes_at_once_do_not_matter(void **state) {
+  (void)state;
+  const int32_t lane_counts[] = {2, 5};
+  const GwLaneWay ways[] = {GW_WAY_UNDECIDED, GW_WAY_INSIDE, GW_WAY_LANES};
+  for (int family = 0; family < 2; family++)
+    for (size_t l = 0; l < GW_COUNT_OF(lane_counts); l++) {
+      GwRecipe recipe = small_recipe((GwFamily)family);
+      recipe.train.lanes = lane_counts[l];
+      uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE);
+      for (int threads = 1; threads <= 4; threads++)
+        for (size_t w = 0; w < GW_COUNT_OF(ways); w++)
+          assert_true(train_whole(&recipe, threads, ways[w]) == wanted);
+    }
+}
+
+static void memory_limits_do_not_matter(void **state) {
+  (void)state;
+  for (int family = 0; family < 2; family++) {
+    GwRecipe recipe = small_recipe((GwFamily)family);
+    GwLaneProgram lane;
+    GwRecomputation again;
+    recipe.model.context = 40; /* activations beyond those of validation */
+    recipe.train.lane_batch = 120;
+    recipe.train.lanes = 2;
+    GwTrainingMemory memory;
+    assert_ok(gw_training_memory(&recipe, 1, &memory));
+    assert_ok(gw_step_lane_program(&recipe, &lane));
+    int64_t most = lane.program.class_bytes[GW_CLASS_ACTIVATION];
+    assert_int_equal(most, memory.activations);
+    assert_ok(gw_lane_program_fit(&lane, 0, &again));
+    int64_t least = lane.program.class_bytes[GW_CLASS_ACTIVATION];
+    gw_program_deinit(&lane.program);
+    print_message("activations: %lld, at least %lld\n", (long long)most, (long long)least);
+    assert_true(least < most * 2 / 3);
+    uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE);
+    for (int i = 0; i <= 4; i++) {
+      recipe.train.memory_limit = memory.total - most + least + (most - least) * i / 4;
+      assert_true(train_whole(&recipe, 1, GW_WAY_INSIDE) == wanted);
+    }
+    recipe.train.memory_limit = memory.total - most + least - 1;
+    GwTrainer *trainer;
+    assert_fails(GW_MEMORY, "train.memory_limit",
+                 gw_trainer_create(&recipe, gw_backend_reference(), NULL, &trainer));
+  }
 }
 
 /* Flips one bit of a gradient sum behind the trainer's back. */
@@ -229,6 +303,98 @@ static void bf16_learns_as_f32_does(void **state) {
   }
 }
 
+typedef struct {
+  GwRecipe *recipe;
+  int32_t bad, worse; /* lanes */
+} BadLanes;
+
+static GwStatus fill_or_fail(void *context, int64_t step, int32_t lane, GwLaneInputs in) {
+  const BadLanes *lanes = context;
+  if (lane == lanes->bad || lane == lanes->worse)
+    return gw_fail(GW_CORRUPT, "lane %d has no data", lane);
+  fill_inputs(lanes->recipe, step, lane, in);
+  return GW_OK;
+}
+
+static void the_first_lane_that_fails_is_named(void **state) {
+  (void)state;
+  GwRecipe recipe = small_recipe(GW_FAMILY_LLAMA);
+  GwPool *pool;
+  GwTrainer *trainer;
+  GwStepReport report;
+  uint64_t signatures[8];
+  recipe.train.lanes = 7;
+  uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE);
+  assert_ok(gw_pool_create(3, &pool));
+  assert_ok(gw_trainer_create(&recipe, gw_backend_cpu(gw_isa_best()), pool, &trainer));
+  gw_trainer_set_way(trainer, GW_WAY_LANES);
+  for (int round = 0; round < 10; round++) {
+    BadLanes lanes = {&recipe, 2, 3};
+    gw_trainer_begin(trainer);
+    assert_fails(GW_CORRUPT, "lane 2 has no data",
+                 gw_trainer_lanes(trainer, 0, fill_or_fail, &lanes, signatures));
+  }
+  GwObserver poison = {.after = poison_a_gradient};
+  gw_trainer_observe(trainer, &poison);
+  gw_trainer_begin(trainer);
+  assert_fails(GW_NUMERIC, "lane 0", gw_trainer_lanes(trainer, 0, fill_lane, &recipe, signatures));
+  gw_trainer_observe(trainer, NULL); /* and nothing of it is left behind */
+  for (int64_t step = 0; step < 2 * GW_WAY_TRIALS + 2; step++) {
+    gw_trainer_begin(trainer);
+    assert_ok(gw_trainer_lanes(trainer, step, fill_lane, &recipe, signatures));
+    assert_ok(gw_trainer_end(trainer, step, &report));
+  }
+  assert_true(gw_trainer_hash(trainer, STEPS) == wanted);
+  gw_trainer_destroy(trainer);
+  gw_pool_destroy(pool);
+}
+
+/* One whole step; the state's hash after it. */
+static uint64_t step_hash(GwTrainer *trainer, const GwRecipe *recipe, int64_t step) {
+  GwStepReport report;
+  run_lanes(trainer, recipe, step, in_order, 4);
+  assert_ok(gw_trainer_end(trainer, step, &report));
+  return report.state_hash;
+}
+
+static void sums_of_earlier_steps_leave_nothing(void **state) {
+  (void)state;
+  for (int family = 0; family < 2; family++) {
+    GwRecipe recipe = small_recipe((GwFamily)family);
+    const GwBackend *backend = gw_backend_cpu(gw_isa_best());
+    GwTrainer *clean, *a, *b, *empty;
+    GwStepReport report;
+    uint64_t signature;
+    assert_ok(gw_trainer_create(&recipe, backend, NULL, &clean));
+    assert_ok(gw_trainer_create(&recipe, backend, NULL, &a));
+    assert_ok(gw_trainer_create(&recipe, backend, NULL, &b));
+    assert_ok(gw_trainer_create(&recipe, backend, NULL, &empty));
+    uint64_t first = step_hash(clean, &recipe, 0), second = step_hash(clean, &recipe, 1);
+    /* a lane that fails, and the step again */
+    GwObserver poison = {.after = poison_a_gradient};
+    gw_trainer_observe(a, &poison);
+    gw_trainer_begin(a);
+    fill_inputs(&recipe, 0, 0, gw_trainer_inputs(a));
+    assert_fails(GW_NUMERIC, "lane 0", gw_trainer_lane(a, 0, 0, &signature));
+    gw_trainer_observe(a, NULL);
+    assert_true(step_hash(a, &recipe, 0) == first);
+    /* sums added to a trainer without lanes, and none from another without */
+    assert_true(step_hash(b, &recipe, 0) == first);
+    run_lanes(b, &recipe, 1, in_order, 4);
+    step_hash(empty, &recipe, 0);
+    gw_trainer_begin(empty);
+    gw_trainer_begin(a);
+    gw_trainer_add(a, b);
+    gw_trainer_add(a, empty);
+    assert_ok(gw_trainer_end(a, 1, &report));
+    assert_true(report.state_hash == second);
+    gw_trainer_destroy(empty);
+    gw_trainer_destroy(b);
+    gw_trainer_destroy(a);
+    gw_trainer_destroy(clean);
+  }
+}
+
 static void every_op_of_a_step_passes_its_check(void **state) {
   (void)state;
   GwObserver check = gw_observer_check();
@@ -244,8 +410,12 @@ int main(int argc, char **argv) {
       cmocka_unit_test(same_bits_for_threads_and_instruction_sets),
       cmocka_unit_test(order_of_lanes_does_not_matter),
       cmocka_unit_test(grouping_of_lanes_does_not_matter),
+      cmocka_unit_test(lanes_at_once_do_not_matter),
+      cmocka_unit_test(memory_limits_do_not_matter),
       cmocka_unit_test(faults_are_named),
       cmocka_unit_test(bf16_learns_as_f32_does),
+      cmocka_unit_test(the_first_lane_that_fails_is_named),
+      cmocka_unit_test(sums_of_earlier_steps_leave_nothing),
       cmocka_unit_test(every_op_of_a_step_passes_its_check),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

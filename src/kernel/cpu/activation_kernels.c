@@ -17,11 +17,15 @@ INLINE void each(const GwCall *call, Some *some, int64_t first, int64_t last) {
 }
 
 INLINE gw_vf get(const GwCall *call, int in, int64_t i, int64_t n) {
-  return gw_v_get((const float *)call->in[in] + i, n);
+  const float *from = (const float *)call->in[in] + i;
+  gw_prefetch(from + GW_AHEAD_FLOATS);
+  return gw_v_get(from, n);
 }
 
 INLINE void put(const GwCall *call, int out, int64_t i, int64_t n, gw_vf v) {
-  gw_v_put((float *)call->out[out] + i, v, n);
+  float *to = (float *)call->out[out] + i;
+  gw_prefetch(to + GW_AHEAD_FLOATS);
+  gw_v_put(to, v, n);
 }
 
 /* The kernel `name`: some_##name over all elements. */

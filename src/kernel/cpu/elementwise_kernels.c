@@ -24,68 +24,97 @@ void GW_KERNEL(add)(const GwCall *call) {
 
 /* ---- dropout ---- */
 
-enum { DRAWS = 4 * GW_VD /* words drawn at a time */ };
+enum {
+  ROUNDS = 10,
+  SETS = 4, /* vectors of counters at a time: one alone would wait for each product */
+  COUNTERS = SETS * GW_VD,
+  DRAWS = 4 * COUNTERS, /* words drawn at a time */
+};
 
-/* gw_philox of `block` and the GW_VD - 1 counters after it, one per lane: in order, the lower word
- * of a pair first. Only the lower halves of the lanes mean something until the end. */
-static void draw(uint64_t key, uint64_t step, uint64_t block, uint64_t pairs[DRAWS / 2]) {
-  gw_vu zero = {0}, c0, c1, c2 = zero + step, c3 = zero + (step >> 32);
-  for (uint64_t i = 0; i < GW_VD; i++) c0[i] = block + i;
-  c1 = c0 >> 32;
-  uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-  for (int round = 0; round < 10; round++) {
-    gw_vu a = gw_vu_mul32(c0, zero + UINT64_C(0xD2511F53));
-    gw_vu b = gw_vu_mul32(c2, zero + UINT64_C(0xCD9E8D57));
-    c0 = (b >> 32) ^ c1 ^ (uint64_t)k0;
-    c2 = (a >> 32) ^ c3 ^ (uint64_t)k1;
-    c1 = b;
-    c3 = a;
-    k0 += UINT32_C(0x9E3779B9);
-    k1 += UINT32_C(0xBB67AE85);
+/* What all draws of a call have in common. */
+typedef struct {
+  uint64_t key[ROUNDS][2]; /* each in 32 bits */
+  uint64_t step;
+  uint32_t threshold;
+  float scale;
+} Dropout;
+
+static Dropout dropout_of(const GwCall *call) {
+  Dropout d = {.step = (uint64_t)call->key.step,
+               .threshold = (uint32_t)(call->shapes.attr[0] * 0x1p32),
+               .scale = (float)(1 / (1 - call->shapes.attr[0]))};
+  uint64_t key = gw_dropout_key(&call->key, call->shapes.attr[1]);
+  for (uint64_t round = 0; round < ROUNDS; round++) {
+    d.key[round][0] = (key + round * UINT32_C(0x9E3779B9)) & UINT32_MAX;
+    d.key[round][1] = ((key >> 32) + round * UINT32_C(0xBB67AE85)) & UINT32_MAX;
   }
-  uint64_t low[GW_VD], high[GW_VD];
-  c0 = (c0 & UINT32_MAX) | c1 << 32;
-  c2 = (c2 & UINT32_MAX) | c3 << 32;
-  memcpy(low, &c0, sizeof low);
-  memcpy(high, &c2, sizeof high);
-  for (int i = 0; i < GW_VD; i++) {
-    pairs[2 * i] = low[i];
-    pairs[2 * i + 1] = high[i];
+  return d;
+}
+
+/* gw_philox of `block` and the counters after it, one per lane: their words in order, two to an
+ * element. Only the lower halves of the lanes mean something until the end. */
+static inline void draw(const Dropout *d, uint64_t block, gw_vu words[DRAWS / 2 / GW_VD]) {
+  gw_vu zero = {0}, lane = {0}, c0[SETS], c1[SETS], c2[SETS], c3[SETS];
+  for (uint64_t i = 0; i < GW_VD; i++) lane[i] = i;
+  GW_UNROLL for (int s = 0; s < SETS; s++) {
+    c0[s] = lane + block + (uint64_t)s * GW_VD;
+    c1[s] = c0[s] >> 32;
+    c2[s] = zero + d->step;
+    c3[s] = c2[s] >> 32;
+  }
+  GW_UNROLL for (int round = 0; round < ROUNDS; round++) {
+    gw_vu k0 = zero + d->key[round][0], k1 = zero + d->key[round][1];
+    GW_UNROLL for (int s = 0; s < SETS; s++) {
+      gw_vu a = gw_vu_mul32(c0[s], zero + UINT64_C(0xD2511F53));
+      gw_vu b = gw_vu_mul32(c2[s], zero + UINT64_C(0xCD9E8D57));
+      c0[s] = (b >> 32) ^ c1[s] ^ k0;
+      c2[s] = (a >> 32) ^ c3[s] ^ k1;
+      c1[s] = b;
+      c3[s] = a;
+    }
+  }
+  GW_UNROLL for (int s = 0; s < SETS; s++) {
+    gw_vu low = (c0[s] & UINT32_MAX) | c1[s] << 32, high = (c2[s] & UINT32_MAX) | c3[s] << 32;
+    gw_vu_zip(low, high, words + 2 * s);
   }
 }
 
-static inline void keep_some(const float *x, float *y, const uint64_t *pairs, uint32_t threshold,
-                             float scale, int64_t n) {
+static inline void keep_some(const Dropout *d, const float *x, float *y, const gw_vu *drawn,
+                             int64_t n) {
   uint32_t words[DRAWS];
-  memcpy(words, pairs, sizeof words);
+  memcpy(words, drawn, sizeof words);
   for (int64_t j = 0; j < n; j++) {
-    float kept = x[j] * scale;
-    y[j] = words[j] >= threshold ? kept : 0;
+    float kept = x[j] * d->scale;
+    y[j] = words[j] >= d->threshold ? kept : 0;
   }
 }
 
-/* Blocks of the four elements that one draw decides. */
+/* Blocks of the four elements that one counter decides. */
 static void dropout_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
                            int thread) {
-  (void)context;
   (void)thread;
+  const Dropout *d = context;
   const float *x = call->in[0];
-  float *y = call->out[0], scale = (float)(1 / (1 - call->shapes.attr[0]));
-  uint32_t threshold = (uint32_t)(call->shapes.attr[0] * 0x1p32);
-  uint64_t key = gw_dropout_key(&call->key, call->shapes.attr[1]), pairs[DRAWS / 2];
+  float *y = call->out[0];
+  gw_vu words[DRAWS / 2 / GW_VD];
   int64_t end = gw_min_i64(4 * last, gw_type_count(&call->shapes.in[0]));
   for (int64_t i = 4 * first; i < end; i += DRAWS) {
-    draw(key, (uint64_t)call->key.step, (uint64_t)i / 4, pairs);
+    for (int64_t j = 0; j < DRAWS; j += GW_LINE_FLOATS) {
+      gw_prefetch(x + i + j + GW_AHEAD_FLOATS);
+      gw_prefetch(y + i + j + GW_AHEAD_FLOATS);
+    }
+    draw(d, (uint64_t)i / 4, words);
     if (end - i >= DRAWS)
-      keep_some(x + i, y + i, pairs, threshold, scale, DRAWS);
+      keep_some(d, x + i, y + i, words, DRAWS);
     else
-      keep_some(x + i, y + i, pairs, threshold, scale, end - i);
+      keep_some(d, x + i, y + i, words, end - i);
   }
 }
 
 void GW_KERNEL(dropout)(const GwCall *call) {
+  Dropout d = dropout_of(call);
   int64_t blocks = gw_ceil_div(gw_type_count(&call->shapes.in[0]), 4);
-  GW_KERNEL(split)(call, blocks, GRAIN / 16, dropout_blocks, NULL);
+  GW_KERNEL(split)(call, blocks, GRAIN / 16, dropout_blocks, &d);
 }
 
 /* ---- embedding and cache_append: copies of rows ---- */

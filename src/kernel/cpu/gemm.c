@@ -110,9 +110,8 @@ static void run_panels(Task *task, int64_t first, int64_t last, bool finished) {
   int64_t after = gw__panel_first(task->rows, gw_min_i64(last + last - first, task->rows.panels));
   task->ahead_a = ahead_of(part(a, end, 0), after - end, task->depth);
   task->beside = finished && gemm->beside.at ? beside(task, start, end) : (Ahead){0};
-  float *c = gemm->c
-                 ? gemm->c + (task->first_row + start) * gemm->c_row + task->column
-                 : task->block_c + start * task->tile.c_row;
+  float *c = gemm->c ? gemm->c + (task->first_row + start) * gemm->c_row + task->column
+                     : task->block_c + start * task->tile.c_row;
   for (int64_t p = first; p < last; p++) {
     GwTile tile = task->tile;
     int64_t row = gw__panel_first(task->rows, p);
@@ -148,8 +147,8 @@ static void run_block(Task *task) {
   tile->steps = plan->kind == GW_TILE_PAIRS ? gw_ceil_div(task->depth, 2) : task->depth;
   tile->accumulate = gemm->accumulate || task->k > 0;
   tile->bias = gemm->bias && finished ? gemm->bias + task->column : NULL;
-  GW_KERNEL(gemm_pack_b)(plan->kind, part(gemm->b, task->k, task->column), task->depth,
-                         tile->columns, task->panels_b);
+  GwMatrix b = part(gemm->b, task->k, task->column);
+  GW_KERNEL(gemm_pack_b)(plan->kind, b, task->depth, tile->columns, task->panels_b);
   task->ahead_b = block_after(task);
   int64_t count = tile->by_rows ? 1 : PANELS_PACKED_BY_DEPTH;
   for (int64_t p = 0; p < task->rows.panels; p += count)
@@ -191,7 +190,7 @@ static double task_cost(int64_t rows, int64_t columns) {
 }
 
 /* Rectangles for `threads` threads: among cuts into a few times as many, the one whose threads are
- * done first. A tenth of a task is the wait for the last thread. */
+ * done first. A 64th of a task is the wait for the last thread. */
 static void cut(Plan *plan, const GwGemm *gemm, int64_t threads) {
   double best = 0;
   for (int64_t waves = 1; waves <= 4; waves++)
@@ -200,11 +199,11 @@ static void cut(Plan *plan, const GwGemm *gemm, int64_t threads) {
       int64_t row_parts = threads * waves / column_parts;
       int64_t rows = gw_ceil_div(gemm->rows, row_parts);
       if (!gemm->c) rows = equal_part(rows, ROWS_C, 1);
-      int64_t columns = equal_part(gemm->columns, gw_ceil_div(gemm->columns, column_parts),
-                                   GW_TILE_COLUMNS);
+      int64_t columns =
+          equal_part(gemm->columns, gw_ceil_div(gemm->columns, column_parts), GW_TILE_COLUMNS);
       int64_t tasks = gw_ceil_div(gemm->rows, rows) * gw_ceil_div(gemm->columns, columns);
       double cost = task_cost(rows, columns);
-      double total = cost * (double)gw_ceil_div(tasks, threads) + (threads > 1 ? cost / 10 : 0);
+      double total = cost * (double)gw_ceil_div(tasks, threads) + (threads > 1 ? cost / 64 : 0);
       if (best > 0 && total >= best) continue;
       best = total;
       plan->rows = rows;
@@ -219,6 +218,10 @@ void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char 
   GW_ASSERT(gemm->a.row == 1 || gemm->a.column == 1);
   GW_ASSERT(gemm->b.row == 1 || gemm->b.column == 1);
   GW_ASSERT(gemm->c || (gemm->finish && !gemm->accumulate));
+  if (GW_KERNEL(gemm_is_few_rows)(gemm)) {
+    GW_KERNEL(gemm_few_rows)(kind, pool, gemm, scratch);
+    return;
+  }
   bool serial = gemm->rows * gemm->columns * gemm->depth < SERIAL_WORK;
   Plan plan = {.gemm = gemm, .kind = kind, .scratch = scratch};
   cut(&plan, gemm, serial ? 1 : gw_pool_threads(pool));
@@ -230,5 +233,6 @@ void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char 
 }
 
 void GW_KERNEL(gemm)(GwPool *pool, const GwGemm *gemm, char *scratch) {
-  GW_KERNEL(gemm_as)(gemm->operands == GW_OPERANDS_BF16 ? GW_TILE_BF16 : GW_TILE_F32, pool, gemm, scratch);
+  bool bf16 = gemm->operands == GW_OPERANDS_BF16;
+  GW_KERNEL(gemm_as)(bf16 ? GW_KERNEL(gemm_bf16_kind)() : GW_TILE_F32, pool, gemm, scratch);
 }

@@ -115,8 +115,8 @@ INLINE void transpose_square(GwTileKind kind, const float *from, int64_t column,
   const int64_t unit = GW_VL * step_depth(kind);
   gw_vf square[GW_VL];
   if (columns == GW_VL && n == unit) {
-    GW_UNROLL for (int j = 0; j < GW_VL; j++)
-        square[j] = along(kind, from + j * column, unit, -0.0f);
+    GW_UNROLL for (int j = 0; j < GW_VL; j++) square[j] =
+        along(kind, from + j * column, unit, -0.0f);
   } else {
     for (int j = 0; j < GW_VL; j++)
       square[j] = j < columns ? along(kind, from + j * column, n, -0.0f) : gw_v_zero();
@@ -150,20 +150,25 @@ INLINE void pack_b(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns, 
     pack_b_columns(kind, b, depth, columns, panels);
 }
 
+/* One function for each kind: what a kind does not need is not in it. */
+#if defined(GW_ISA_AVX512)
+#define FOR_KINDS(X) X(F32) X(BF16) X(PAIRS)
+#else
+#define FOR_KINDS(X) X(F32) X(BF16)
+#endif
+
 void GW_KERNEL(gemm_pack_a)(GwTileKind kind, GwMatrix a, GwPanels rows, int64_t first, int64_t last,
                             int64_t depth, float *panels) {
-  switch (kind) {
-  case GW_TILE_F32: pack_a(GW_TILE_F32, a, rows, first, last, depth, panels); break;
-  case GW_TILE_BF16: pack_a(GW_TILE_BF16, a, rows, first, last, depth, panels); break;
-  default: pack_a(GW_TILE_PAIRS, a, rows, first, last, depth, panels);
-  }
+#define CASE(K)                                                                                    \
+  if (kind == GW_TILE_##K) pack_a(GW_TILE_##K, a, rows, first, last, depth, panels);
+  FOR_KINDS(CASE)
+#undef CASE
 }
 
 void GW_KERNEL(gemm_pack_b)(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns,
                             float *panels) {
-  switch (kind) {
-  case GW_TILE_F32: pack_b(GW_TILE_F32, b, depth, columns, panels); break;
-  case GW_TILE_BF16: pack_b(GW_TILE_BF16, b, depth, columns, panels); break;
-  default: pack_b(GW_TILE_PAIRS, b, depth, columns, panels);
-  }
+#define CASE(K)                                                                                    \
+  if (kind == GW_TILE_##K) pack_b(GW_TILE_##K, b, depth, columns, panels);
+  FOR_KINDS(CASE)
+#undef CASE
 }

@@ -65,7 +65,7 @@ typedef struct {
   bool by_rows;          /* layout of the A panel */
   bool accumulate;       /* start from C, not from 0 */
   const float *bias;     /* added at the end; NULL for none */
-  /* What will be packed later is brought into L2: GW_AHEAD_BYTES at each of steps/16 rows. */
+  /* What will be packed later is brought into L2: GW_AHEAD_BYTES of a row for every GW_AHEAD_STEPS steps. */
   const char *ahead;
   int64_t ahead_row; /* bytes */
 } GwTile;
@@ -73,6 +73,23 @@ typedef struct {
 enum { GW_AHEAD_BYTES = 256, GW_AHEAD_STEPS = 16 };
 
 void GW_KERNEL(gemm_tile)(GwTileKind kind, const GwTile *tile);
+
+/* Few rows times contiguous columns, without packing; for what gemm_is_few_rows says. */
+bool GW_KERNEL(gemm_is_few_rows)(const GwGemm *gemm);
+void GW_KERNEL(gemm_few_rows)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch);
+
+/* Arithmetic on this register stays on its side of the call: for the two sides of
+ * gw_v_flush_begin and gw_v_flush_end, which change the arithmetic. */
+static inline __attribute__((always_inline)) void gw__hold(gw_vf *v) {
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+  __asm__ volatile("" : "+v"(*v));
+#else
+  (void)v;
+#endif
+}
+
+/* BF16 or PAIRS: the faster on this processor. */
+GwTileKind GW_KERNEL(gemm_bf16_kind)(void);
 
 /* gemm with the kind chosen: PAIRS only where the processor has vdpbf16ps. */
 void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch);

@@ -7,8 +7,8 @@
 
 #if defined(GW_ISA_AVX512)
 enum { LEAST_ROWS = 7 };
-#define FOR_HEIGHTS(X, k, l) X(k, l, 7) X(k, l, 8) X(k, l, 9) X(k, l, 10) \
-  X(k, l, 11) X(k, l, 12) X(k, l, 13) X(k, l, 14)
+#define FOR_HEIGHTS(X, k, l)                                                                       \
+  X(k, l, 7) X(k, l, 8) X(k, l, 9) X(k, l, 10) X(k, l, 11) X(k, l, 12) X(k, l, 13) X(k, l, 14)
 #elif defined(GW_ISA_AVX2)
 enum { LEAST_ROWS = 3 };
 #define FOR_HEIGHTS(X, k, l) X(k, l, 3) X(k, l, 4) X(k, l, 5) X(k, l, 6)
@@ -94,7 +94,11 @@ INLINE void step(Sums *sums, const float *a, const float *b, Shape shape) {
   }
 }
 
-enum { SLOT_STEPS = 4, LINE_FLOATS = 16, C_LINES = (GW_TILE_COLUMNS + LINE_FLOATS - 1) / LINE_FLOATS };
+enum {
+  SLOT_STEPS = 4,
+  LINE_FLOATS = 16,
+  C_LINES = (GW_TILE_COLUMNS + LINE_FLOATS - 1) / LINE_FLOATS
+};
 
 /* SLOT_STEPS steps, and a line of what will be packed comes nearer. */
 INLINE void steps(Sums *sums, const GwTile *tile, int64_t k, Shape shape) {
@@ -124,15 +128,10 @@ INLINE void multiply(Sums *sums, const GwTile *tile, Shape shape) {
   }
 }
 
-/* Arithmetic on the sums stays on its side of this, where the mode of rounding changes. */
 INLINE void hold(Sums *sums, Shape shape) {
-#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
   GW_UNROLL for (int i = 0; i < shape.rows; i++) {
-    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) __asm__ volatile("" : "+v"(sums->at[i][j]));
+    GW_UNROLL for (int j = 0; j < GW_TILE_VECTORS; j++) gw__hold(&sums->at[i][j]);
   }
-#else
-  (void)sums, (void)shape;
-#endif
 }
 
 INLINE void multiply_flushing(Sums *sums, const GwTile *tile, Shape shape) {
@@ -169,7 +168,10 @@ INLINE void run_tile(const GwTile *tile, Shape shape) {
     run_tile(tile, (Shape){rows, by_rows, GW_TILE_##kind});                                        \
   }
 #define NAME(kind, by_rows, rows) tile_##kind##_##by_rows##_##rows,
-#define LIST(kind) {{FOR_HEIGHTS(NAME, kind, 0)}, {FOR_HEIGHTS(NAME, kind, 1)}}
+#define LIST(kind)                                                                                 \
+  {                                                                                                \
+    {FOR_HEIGHTS(NAME, kind, 0)}, { FOR_HEIGHTS(NAME, kind, 1) }                                   \
+  }
 
 FOR_HEIGHTS(DEFINE, F32, 0)
 FOR_HEIGHTS(DEFINE, F32, 1)

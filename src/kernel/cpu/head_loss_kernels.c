@@ -197,7 +197,13 @@ void GW_KERNEL(head_loss_sum)(const GwCall *call) {
   head.losses = call->out[0];
   head.dx = call->out[1];
   if (head.plan.keeps_dw) head.dw = head.logits + head.plan.chunk * head.plan.logits_row;
-  GwFixedBlock sum = {call->in[3],          head.width,  (int64_t)call->shapes.attr[1],
-                      call->shapes.attr[2], call->in[4], call->in[5]};
+  GwFixedBlock sum = {.sum = call->in[3],
+                      .columns = head.width,
+                      .number = (int64_t)call->shapes.attr[1],
+                      .limit = call->shapes.attr[2],
+                      .fresh = call->in[6],
+                      .elements = gw_type_count(&call->shapes.in[3]),
+                      .signature = call->in[4],
+                      .guard = call->in[5]};
   run_gradient(&head, &sum);
 }

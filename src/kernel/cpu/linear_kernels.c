@@ -133,8 +133,14 @@ void GW_KERNEL(linear_dw)(const GwCall *call) {
 
 void GW_KERNEL(linear_sum)(const GwCall *call) {
   GwGemm gemm = weight_product(call, call->shapes.attr[2]);
-  GwFixedBlock to = {call->in[2],          gemm.columns, (int64_t)call->shapes.attr[0],
-                     call->shapes.attr[1], call->in[3],  call->in[4]};
+  GwFixedBlock to = {.sum = call->in[2],
+                     .columns = gemm.columns,
+                     .number = (int64_t)call->shapes.attr[0],
+                     .limit = call->shapes.attr[1],
+                     .fresh = call->in[5],
+                     .elements = gemm.rows * gemm.columns,
+                     .signature = call->in[3],
+                     .guard = call->in[4]};
   gemm.finish = gw_add_block;
   gemm.context = &to;
   gemm.beside = gw_sum_beside(&to);

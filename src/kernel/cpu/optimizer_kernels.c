@@ -55,7 +55,7 @@ static void sign_squares_blocks(const GwCall *call, void *context, int64_t first
     squares[block] = block_squares(total + from, n, unit, &signer);
   }
   int64_t vectors = (end - begin) / 8 * (8 / GW_VD); /* only the last block may end in a part */
-  uint64_t signature = gw_signer_end(&signer, number + begin, vectors);
+  uint64_t signature = gw_lanes_sum(gw_signer_end(&signer, number + begin, vectors));
   for (int64_t i = begin + vectors * GW_VD; i < end; i++)
     signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)total[i];
   gw_atomic_add_u64(call->in[2], signature);
@@ -71,17 +71,15 @@ void GW_KERNEL(clip)(const GwCall *call) { gw_op_def(GW_OP_CLIP)->reference(call
 
 /* ---- adamw ---- */
 
-/* as gw_hash_bytes */
-static uint64_t hash_bytes(const void *data, size_t size, uint64_t seed) {
-  return XXH3_64bits_withSeed(data, size, seed);
-}
-
 typedef struct {
   gw_vf minus_lr, beta1, beta2, rest1, rest2, fix1, fix2, epsilon, decay;
 } Step;
 
 static inline void update_some(const Step *s, float *p, float *m, float *v, const float *gradient,
                                int64_t n) {
+  gw_prefetch((const char *)p + AHEAD_BYTES);
+  gw_prefetch((const char *)m + AHEAD_BYTES);
+  gw_prefetch((const char *)v + AHEAD_BYTES);
   gw_vf g = gw_v_get(gradient, n), old = gw_v_get(p, n);
   gw_vf m_new = gw_v_fma(s->beta1, gw_v_get(m, n), gw_v_mul(s->rest1, g));
   gw_vf v_new = gw_v_fma(s->beta2, gw_v_get(v, n), gw_v_mul(s->rest2, gw_v_mul(g, g)));
@@ -92,10 +90,19 @@ static inline void update_some(const Step *s, float *p, float *m, float *v, cons
   gw_v_put(p, gw_v_fma(s->minus_lr, gw_v_fma(s->decay, old, update), old), n);
 }
 
+/* value: p, m and v */
+static void update_stretch(const Step *s, float *const value[3], const float *gradient, int64_t n) {
+  float *p = value[0], *m = value[1], *v = value[2];
+  int64_t i = 0;
+  for (; i + GW_VL <= n; i += GW_VL) update_some(s, p + i, m + i, v + i, gradient + i, GW_VL);
+  if (i < n) update_some(s, p + i, m + i, v + i, gradient + i, n - i);
+}
+
 /* out = (float)(total scale) for n totals */
 static void narrow(const int64_t *total, int64_t n, double scale, float *out) {
   int64_t i = 0;
   for (; i + GW_VD <= n; i += GW_VD) {
+    gw_prefetch((const char *)(total + i) + 2 * AHEAD_BYTES);
     gw_vu whole;
     memcpy(&whole, total + i, sizeof whole);
     gw_vh g = __builtin_convertvector(gw_vd_from_int(whole) * scale, gw_vh);
@@ -104,35 +111,36 @@ static void narrow(const int64_t *total, int64_t n, double scale, float *out) {
   for (; i < n; i++) out[i] = (float)((double)total[i] * scale);
 }
 
-/* Elements [first, last). */
-static void update(const GwCall *call, const Step *step, int64_t first, int64_t last) {
-  float *p = call->in[0], *m = call->in[1], *v = call->in[2], g[STRETCH];
-  const int64_t *total = call->in[3];
+/* One unit of call's p, m and v: updated a stretch at a time, each hashed while it is in the first
+ * cache. */
+static uint64_t update_unit(const GwCall *call, const Step *step, int64_t unit) {
+  const uint64_t *seeds = (const uint64_t *)call->in[6] + 3 * (int64_t)call->shapes.attr[1];
   double scale = ((const double *)call->in[5])[1];
-  for (; first < last; first += STRETCH) {
-    int64_t n = gw_min_i64(last - first, STRETCH), i = 0;
-    narrow(total + first, n, scale, g);
-    for (; i + GW_VL <= n; i += GW_VL)
-      update_some(step, p + first + i, m + first + i, v + first + i, g + i, GW_VL);
-    if (i < n) update_some(step, p + first + i, m + first + i, v + first + i, g + i, n - i);
+  int64_t last = gw_min_i64((unit + 1) * HASHED, gw_type_count(&call->shapes.in[0]));
+  XXH3_state_t hash[3];
+  for (int k = 0; k < 3; k++) {
+    XXH3_INITSTATE(&hash[k]);
+    XXH3_64bits_reset_withSeed(&hash[k], gw_hash_block_seed(seeds[k], (uint64_t)unit));
   }
+  for (int64_t first = unit * HASHED; first < last; first += STRETCH) {
+    float *value[3], gradient[STRETCH];
+    int64_t n = gw_min_i64(last - first, STRETCH);
+    for (int k = 0; k < 3; k++) value[k] = (float *)call->in[k] + first;
+    narrow((const int64_t *)call->in[3] + first, n, scale, gradient);
+    update_stretch(step, value, gradient, n);
+    for (int k = 0; k < 3; k++) XXH3_64bits_update(&hash[k], value[k], (size_t)n * sizeof(float));
+  }
+  uint64_t sum = 0;
+  for (int k = 0; k < 3; k++) sum += XXH3_64bits_digest(&hash[k]);
+  return sum;
 }
 
-/* Units of one hash block: what was written is hashed before it leaves the cache. */
 static void adamw_units(const GwCall *call, void *context, int64_t first, int64_t last,
                         int thread) {
   (void)thread;
   const Step step = *(const Step *)context;
-  const uint64_t *seeds = (const uint64_t *)call->in[6] + 3 * (int64_t)call->shapes.attr[1];
-  int64_t count = gw_type_count(&call->shapes.in[0]);
   uint64_t hash = 0;
-  for (int64_t unit = first; unit < last; unit++) {
-    int64_t begin = unit * HASHED, n = gw_min_i64(count - begin, HASHED);
-    update(call, &step, begin, begin + n);
-    for (int k = 0; k < 3; k++)
-      hash += hash_bytes((const float *)call->in[k] + begin, (size_t)n * sizeof(float),
-                         gw_hash_block_seed(seeds[k], (uint64_t)unit));
-  }
+  for (int64_t unit = first; unit < last; unit++) hash += update_unit(call, &step, unit);
   gw_atomic_add_u64(call->in[7], hash);
 }
 

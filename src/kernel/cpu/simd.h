@@ -329,7 +329,9 @@ static inline float gw_v_sum16_total(const GwVSum16 *sum) {
 #endif
 }
 
-/* Asks for a cache line that will be read soon, into the second cache; any address will do. */
+/* Asks for a cache line that will be used soon, into the second cache; any address will do. Far
+ * ahead it helps kernels whose arithmetic leaves the processor no room to look ahead by itself. */
+enum { GW_LINE_FLOATS = 16, GW_AHEAD_FLOATS = 1024 };
 static inline void gw_prefetch(const void *at) { __builtin_prefetch(at, 0, 2); }
 
 /* Transposes the square v: lane j of v[i] becomes lane i of v[j]. */
@@ -445,6 +447,7 @@ enum { GW_VD = GW_VL / 2 };
 typedef double gw_vd __attribute__((vector_size(GW_VD * 8)));
 typedef uint64_t gw_vu __attribute__((vector_size(GW_VD * 8)));
 typedef float gw_vh __attribute__((vector_size(GW_VD * 4)));
+typedef int32_t gw_vhi __attribute__((vector_size(GW_VD * 4)));
 
 /* Products of the lower 32 bits. */
 static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
@@ -457,6 +460,20 @@ static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
 #endif
 }
 
+/* a0 b0 a1 b1 ... */
+static inline void gw_vu_zip(gw_vu a, gw_vu b, gw_vu out[2]) {
+#if defined(GW_ISA_AVX512)
+  out[0] = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  out[1] = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif defined(GW_ISA_AVX2)
+  out[0] = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  out[1] = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#else
+  out[0] = __builtin_shufflevector(a, b, 0, 2);
+  out[1] = __builtin_shufflevector(a, b, 1, 3);
+#endif
+}
+
 /* as gw_nearest; without the instruction: x = high 2^32 + low, each part rounded by adding
  * 1.5 2^52, whose last place is 1 */
 static inline gw_vu gw_vu_nearest(gw_vd x) {
@@ -466,6 +483,32 @@ static inline gw_vu gw_vu_nearest(gw_vd x) {
   gw_vd magic = (gw_vd){0} + 0x1.8p52;
   gw_vd shifted = x * 0x1p-32 + magic, low = x - (shifted - magic) * 0x1p32;
   return (((gw_vu)shifted - (gw_vu)magic) << 32) + ((gw_vu)(low + magic) - (gw_vu)magic);
+#endif
+}
+
+/* gw_nearest of floats of magnitudes up to 2^62 */
+static inline gw_vu gw_vu_from_float(gw_vh x) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vu)_mm512_cvtps_epi64((__m256)x);
+#else
+  return gw_vu_nearest(__builtin_convertvector(x, gw_vd));
+#endif
+}
+
+/* A store past the caches, for data that is not read soon; `p` is aligned to the vector. Before
+ * another thread may read it: gw_stream_end(). */
+static inline void gw_vu_stream(int64_t *p, gw_vu x) {
+#if defined(GW_ISA_AVX512)
+  _mm512_stream_si512((void *)p, (__m512i)x);
+#elif defined(GW_ISA_AVX2)
+  _mm256_stream_si256((void *)p, (__m256i)x);
+#else
+  memcpy(p, &x, sizeof x);
+#endif
+}
+static inline void gw_stream_end(void) {
+#if defined(GW_ISA_AVX512) || defined(GW_ISA_AVX2)
+  _mm_sfence();
 #endif
 }
 

@@ -1,0 +1,25 @@
+/* Reading ahead: a thread of its own fills the batches of the lanes to come, in order, so that a
+ * step finds its tokens ready and page faults of the shards' maps are not its own. */
+#ifndef GW_PREFETCH_H
+#define GW_PREFETCH_H
+
+#include "data/sampler.h"
+
+typedef struct GwPrefetch GwPrefetch;
+
+/* Fills `depth` batches ahead, from step `first` up to, not including, step `last`. `sampler` is
+ * borrowed. */
+GwStatus gw_prefetch_create(const GwSampler *sampler, int64_t first, int64_t last, int32_t depth,
+                            GwPrefetch **out);
+void gw_prefetch_destroy(GwPrefetch *prefetch); /* at any time; NULL is fine */
+
+/* What gw_sampler_fill gives, the same bits and errors; waits where it is not there yet. Every lane
+ * of every step is taken once. Threads may take at the same time, in an order that is never more
+ * than `depth` lanes from step by step, lane by lane. */
+GwStatus gw_prefetch_take(GwPrefetch *prefetch, int64_t step, int32_t lane, int32_t *tokens,
+                          int32_t *targets, int32_t *positions);
+
+/* Time that takers have spent waiting so far. */
+uint64_t gw_prefetch_waited_ns(const GwPrefetch *prefetch);
+
+#endif

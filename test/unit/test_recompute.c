@@ -1,0 +1,153 @@
+/* Recomputation: the plan stays within the limit, the verifier accepts it, what does not fit is
+ * said, and nothing but the activations changes. (That no bit changes: test_trainer.c.) */
+#include "support.h"
+
+#include <string.h>
+
+#include "op/ops.h"
+#include "pass/memory_plan.h"
+#include "pass/recompute.h"
+#include "train/training_plan.h"
+
+static GwRecipe recipe_of(GwFamily family) {
+  const char *const overrides[] = {
+      family == GW_FAMILY_GPT2 ? "model.family=gpt2" : "model.family=llama", "model.layers=6",
+      "model.width=48", "model.heads=4", "model.context=40"};
+  GwRecipe recipe;
+  assert_ok(gw_recipe_parse("small", "{}", 2, overrides, (int)GW_COUNT_OF(overrides), &recipe));
+  recipe.model.vocab_size = 61;
+  return recipe;
+}
+
+static int64_t activations(const GwProgram *program) {
+  return program->class_bytes[GW_CLASS_ACTIVATION];
+}
+
+/* The values that are no activations, in order, are those of `plain`. */
+static void same_interface(const GwProgram *plain, const GwProgram *program) {
+  GwValueId at = 1;
+  for (GwValueId id = 1; id < plain->value_count; id++) {
+    const GwValue *value = &plain->values[id];
+    if (value->class == GW_CLASS_ACTIVATION) continue;
+    while (program->values[at].class == GW_CLASS_ACTIVATION) at++;
+    assert_string_equal(value->name, program->values[at].name);
+    assert_int_equal(value->class, program->values[at].class);
+    assert_int_equal(value->offset, program->values[at].offset);
+    at++;
+  }
+}
+
+static void plans_stay_within_the_limit(void **state) {
+  (void)state;
+  for (int family = 0; family < 2; family++) {
+    GwRecipe recipe = recipe_of((GwFamily)family);
+    GwLaneProgram plain, lane;
+    assert_ok(gw_step_lane_program(&recipe, &plain));
+    int64_t all = activations(&plain.program);
+    double share = 0;
+    for (int percent = 100; percent >= 0; percent -= 10) {
+      GwRecomputation again;
+      assert_ok(gw_step_lane_program(&recipe, &lane));
+      assert_ok(gw_lane_program_fit(&lane, all * percent / 100, &again));
+      assert_ok(gw_program_verify(&lane.program));
+      same_interface(&plain.program, &lane.program);
+      assert_int_equal(again.count, lane.program.op_count - plain.program.op_count);
+      assert_int_equal(again.fits, activations(&lane.program) <= all * percent / 100);
+      assert_int_equal(again.count == 0, percent == 100);
+      assert_true(again.share >= share && (again.flops > 0) == (again.count > 0));
+      assert_true(percent < 60 || again.fits);
+      assert_true(percent > 0 || !again.fits);
+      share = again.share;
+      gw_program_deinit(&lane.program);
+    }
+    assert_true(share > 0.01);
+    gw_program_deinit(&plain.program);
+  }
+}
+
+/* x → gelu → sum with x: g could be computed again from x, which is alive anyway. */
+static void the_cheapest_is_chosen(void **state) {
+  (void)state;
+  GwProgram p;
+  gw_program_init(&p, "small");
+  GwType type = gw_type_2d(GW_F32, 32, 32), square = gw_type_2d(GW_F32, 32, 32);
+  GwValueId input = gw_value_add(&p, GW_CLASS_PARAM, type, "input");
+  GwValueId weight = gw_value_add(&p, GW_CLASS_PARAM, square, "weight");
+  GwValueId x = gw_linear(&p, input, weight, 0, GW_OPERANDS_F32), g = gw_gelu(&p, input), y = input;
+  for (int i = 0; i < 4; i++) {
+    GwValueId z = gw_gelu(&p, y);
+    y = gw_add(&p, z, y); /* three values here, x and g idle */
+  }
+  y = gw_add(&p, y, x);
+  y = gw_add(&p, y, g);
+  assert_ok(gw_plan_memory(&p));
+  assert_ok(gw_program_verify(&p));
+  int64_t one = (int64_t)gw_type_size(&type);
+  assert_int_equal(activations(&p), 5 * one);
+  GwRecomputation again;
+  assert_ok(gw_recompute(&p, 4 * one, &again));
+  assert_ok(gw_program_verify(&p));
+  assert_true(again.fits);
+  assert_int_equal(again.count, 1);
+  assert_int_equal(again.by_op[GW_OP_GELU], 1); /* not the product */
+  assert_int_equal(activations(&p), 4 * one);
+  gw_program_deinit(&p);
+}
+
+/* What reads sums or state is never computed twice: these change meanwhile. */
+static void what_changes_is_not_read_again(void **state) {
+  (void)state;
+  for (int family = 0; family < 2; family++) {
+    GwRecipe recipe = recipe_of((GwFamily)family);
+    GwLaneProgram lane;
+    GwRecomputation again;
+    int32_t before[GW_OP_COUNT] = {0};
+    assert_ok(gw_step_lane_program(&recipe, &lane));
+    for (int32_t i = 0; i < lane.program.op_count; i++) before[lane.program.ops[i].code]++;
+    assert_ok(gw_lane_program_fit(&lane, 0, &again));
+    assert_false(again.fits);
+    for (int32_t i = 0; i < lane.program.op_count; i++) before[lane.program.ops[i].code]--;
+    assert_int_equal(before[GW_OP_ACCUMULATE], 0);
+    assert_int_equal(before[GW_OP_EMBEDDING_SUM], 0);
+    assert_int_equal(before[GW_OP_TALLY], 0);
+    for (int i = 0; i < GW_OP_COUNT; i++) assert_int_equal(-before[i], again.by_op[i]);
+    gw_program_deinit(&lane.program);
+  }
+}
+
+static void a_plan_counts_all_memory(void **state) {
+  (void)state;
+  GwRecipe recipe = recipe_of(GW_FAMILY_GPT2);
+  GwTrainingMemory all, less;
+  assert_ok(gw_training_memory(&recipe, 1, &all));
+  recipe.train.memory_limit = all.total - all.activations / 3;
+  assert_ok(gw_training_memory(&recipe, 1, &less));
+  assert_true(less.total <= recipe.train.memory_limit);
+  assert_true(less.activations < all.activations);
+  assert_int_equal(less.sums, all.sums);
+  recipe.train.memory_limit = all.total - all.activations;
+  assert_fails(GW_MEMORY, "takes at least", gw_training_memory(&recipe, 1, &less));
+  recipe.train.memory_limit = 0;
+  recipe.train.lanes = 5;
+  GwTrainingPlan plan;
+  assert_ok(gw_training_plan_create(&recipe, 3, &plan));
+  assert_int_equal(plan.lanes_at_once, 3);
+  assert_true(plan.memory.sums > 2 * all.sums);
+  gw_training_plan_destroy(&plan);
+  assert_ok(gw_training_memory(&recipe, 3, &all));
+  recipe.train.memory_limit = all.total - 1; /* one lane at a time is enough to save that byte */
+  assert_ok(gw_training_plan_create(&recipe, 3, &plan));
+  assert_int_equal(plan.lanes_at_once, 1);
+  assert_int_equal(plan.recomputation.count, 0);
+  gw_training_plan_destroy(&plan);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(plans_stay_within_the_limit),
+      cmocka_unit_test(the_cheapest_is_chosen),
+      cmocka_unit_test(what_changes_is_not_read_again),
+      cmocka_unit_test(a_plan_counts_all_memory),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what godwit is compared with, once: PyTorch from pip in a virtual environment of its own,
+# outside the checkout, in pinned versions. Several GB on disk, as pip's build carries CUDA along.
+# Prints the environment's path. Where it cannot be had it says so and fails; benchmarks then run
+# without peers. `make bench-train PEERS=no` does not even try.
+set -euo pipefail
+
+requirements=(torch==2.15.0 numpy==2.4.6 setuptools==84.2.1)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/godwit
+venv=$cache/torch-venv
+
+# Whether every pinned version is there.
+complete() {
+  [ -x "$venv/bin/python" ] && "$venv/bin/python" - "${requirements[@]}" <<'END'
+import importlib.metadata, sys
+try:
+    wrong = [pin for pin in sys.argv[1:]
+             if importlib.metadata.version(pin.split("==")[0]).split("+")[0] != pin.split("==")[1]]
+except importlib.metadata.PackageNotFoundError as missing:
+    wrong = [missing]
+sys.exit(bool(wrong))
+END
+}
+
+if ! complete; then
+  echo "installing ${requirements[*]} in $venv (PEERS=no leaves the peers out)" >&2
+  mkdir -p "$cache"
+  if ! { python3 -m venv "$venv" &&
+    "$venv/bin/pip" install --disable-pip-version-check "${requirements[@]}"; } \
+    >"$cache/pip.log" 2>&1; then
+    echo "skipped: PyTorch could not be installed; $cache/pip.log says why" >&2
+    exit 1
+  fi
+fi
+echo "$venv"
