@@ -61,7 +61,7 @@ static int64_t first_key(const Layout *a, int64_t row, int64_t back) {
   return row - gw_min_i64(back, a->window - 1);
 }
 
-/* The t-th of items first..last in the order of a sum, t from first on; pairs count from `phase`. */
+/* The t-th of items first..last (t from first on) as a sum takes them; pairs count from `phase`. */
 static int64_t in_order(const Layout *a, int64_t t, int64_t first, int64_t last, int64_t phase) {
   int64_t partner = phase + ((t - phase) ^ 1);
   return a->bf16 && partner >= first && partner <= last ? partner : t;

@@ -117,17 +117,22 @@ GW_INLINE void weigh(int vectors, const Block *b, int64_t r, int64_t key, float 
                      bool bf16, float *p, float *ds) {
   const int rows = GW_EXPS / vectors;
   gw_vf scales = gw_v_set(scale), weight[GW_EXPS];
-  GW_UNROLL for (int i = 0; i < rows; i++) GW_UNROLL for (int j = 0; j < vectors;
-                                                          j++) weight[i * vectors + j] =
-      gw_v_sub(gw_v_mul(scales, gw_v_load(p + i * GW_PANEL + j * GW_VL)), gw_v_set(b->lse[r + i]));
+  GW_UNROLL for (int i = 0; i < rows; i++) {
+    GW_UNROLL for (int j = 0; j < vectors; j++) {
+      gw_vf score = gw_v_mul(scales, gw_v_load(p + i * GW_PANEL + j * GW_VL));
+      weight[i * vectors + j] = gw_v_sub(score, gw_v_set(b->lse[r + i]));
+    }
+  }
   gw_v_exp_all(weight, GW_EXPS);
-  GW_UNROLL for (int i = 0; i < rows; i++) GW_UNROLL for (int j = 0; j < vectors; j++) {
-    gw_vf v = weight[i * vectors + j];
-    if (!whole) v = gw_masked(v, gw_v_zero(), key + j * GW_VL, b->span[r + i]);
-    float *d = ds + i * GW_PANEL + j * GW_VL;
-    gw_vf change = gw_v_mul(v, gw_v_sub(gw_v_load(d), gw_v_set(b->delta[r + i])));
-    gw_v_store(p + i * GW_PANEL + j * GW_VL, gw_operand(bf16, v));
-    gw_v_store(d, gw_operand(bf16, gw_v_mul(change, scales)));
+  GW_UNROLL for (int i = 0; i < rows; i++) {
+    GW_UNROLL for (int j = 0; j < vectors; j++) {
+      gw_vf v = weight[i * vectors + j];
+      if (!whole) v = gw_masked(v, gw_v_zero(), key + j * GW_VL, b->span[r + i]);
+      float *d = ds + i * GW_PANEL + j * GW_VL;
+      gw_vf change = gw_v_mul(v, gw_v_sub(gw_v_load(d), gw_v_set(b->delta[r + i])));
+      gw_v_store(p + i * GW_PANEL + j * GW_VL, gw_operand(bf16, v));
+      gw_v_store(d, gw_operand(bf16, gw_v_mul(change, scales)));
+    }
   }
 }
 

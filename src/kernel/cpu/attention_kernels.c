@@ -151,8 +151,9 @@ GW_INLINE void weigh_vectors(int vectors, const Scratch *s, const Block *b, int6
   bool whole = key >= span.first && key + vectors * GW_VL <= span.last + 1;
   float *at = row_scores(s, r, key);
   gw_vf scales = gw_v_set(scale), top = gw_v_set(b->m[r]), p[GW_EXPS];
-  GW_UNROLL for (int i = 0; i < vectors; i++) p[i] =
-      gw_v_sub(gw_v_mul(scales, gw_v_load(at + vector_at(i))), top);
+  GW_UNROLL for (int i = 0; i < vectors; i++) {
+    p[i] = gw_v_sub(gw_v_mul(scales, gw_v_load(at + vector_at(i))), top);
+  }
   gw_v_exp_all(p, vectors);
   GW_UNROLL for (int i = 0; i < vectors; i++) {
     if (!whole) p[i] = gw_masked(p[i], gw_v_zero(), key + i * GW_VL, span);

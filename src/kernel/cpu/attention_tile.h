@@ -93,11 +93,12 @@ GW_INLINE gw_vf gw_product(bool bf16, gw_vf a, gw_vf b, gw_vf sum) {
 GW_INLINE void gw_tile_term(int rows, int vectors, bool bf16, gw_vf sum[][2], const float *weight,
                             int64_t row, const float *x) {
   gw_vf term[2];
-  GW_UNROLL for (int j = 0; j < vectors; j++) term[j] = gw_v_load(x + j * GW_VL);
+  GW_UNROLL for (int j = 0; j < vectors; j++) { term[j] = gw_v_load(x + j * GW_VL); }
   GW_UNROLL for (int r = 0; r < rows; r++) {
     gw_vf weights = gw_v_set(weight[r * row]);
-    GW_UNROLL for (int j = 0; j < vectors; j++) sum[r][j] =
-        gw_product(bf16, weights, term[j], sum[r][j]);
+    GW_UNROLL for (int j = 0; j < vectors; j++) {
+      sum[r][j] = gw_product(bf16, weights, term[j], sum[r][j]);
+    }
   }
 }
 
@@ -110,8 +111,16 @@ GW_INLINE void gw_tile_of(int rows, int vectors, bool bf16, bool by_columns, boo
   const int64_t row = by_columns ? 1 : GW_PANEL, next = by_columns ? GW_PANEL : 1;
   const int64_t first = bf16 ? 1 : 0, second = 1 - first;
   gw_vf sum[GW_ROWS][2];
-  GW_UNROLL for (int r = 0; r < rows; r++) GW_UNROLL for (int j = 0; j < vectors; j++) sum[r][j] =
-      fresh ? gw_v_zero() : gw_v_load(out + r * GW_PANEL + j * GW_VL);
+  GW_UNROLL for (int r = 0; r < rows; r++) {
+    GW_UNROLL for (int j = 0; j < vectors; j++) { sum[r][j] = gw_v_zero(); }
+  }
+  if (!fresh) {
+    GW_UNROLL for (int r = 0; r < rows; r++) {
+      GW_UNROLL for (int j = 0; j < vectors; j++) {
+        sum[r][j] = gw_v_load(out + r * GW_PANEL + j * GW_VL);
+      }
+    }
+  }
   for (; terms > 0; terms -= GW_PANEL, weights += panel) {
     const float *weight = weights;
     for (int64_t s = gw_min_i64(terms, GW_PANEL); s > 0; s -= 2) {
@@ -121,8 +130,11 @@ GW_INLINE void gw_tile_of(int rows, int vectors, bool bf16, bool by_columns, boo
       x += 2 * GW_PANEL;
     }
   }
-  GW_UNROLL for (int r = 0; r < rows; r++) GW_UNROLL for (int j = 0; j < vectors; j++)
+  GW_UNROLL for (int r = 0; r < rows; r++) {
+    GW_UNROLL for (int j = 0; j < vectors; j++) {
       gw_v_store(out + r * GW_PANEL + j * GW_VL, sum[r][j]);
+    }
+  }
 }
 
 /* One function per shape of the inner loop, so that each has the registers to itself. */
@@ -161,7 +173,7 @@ GW_INLINE void gw_tile(int64_t rows, int64_t columns, bool fresh, bool bf16, flo
   tiles[kind][bf16][columns > GW_VL](fresh, out, w.at, w.panel, x, terms);
 }
 
-/* out (+)= weights x for all columns of a head; x and out of x_rows and out_rows rows, in panels. */
+/* out (+)= weights x for all columns of a head; x and out have x_rows and out_rows rows. */
 GW_INLINE void gw_tile_add(const GwHeads *a, int64_t rows, bool fresh, float *out, int64_t out_rows,
                            GwWeights w, const float *x, int64_t x_rows, int64_t terms) {
   for (int64_t c = 0; c < a->head; c += GW_PANEL)
@@ -213,7 +225,7 @@ GW_INLINE void gw_pack_square(const GwHeads *a, const float *x, int64_t stride, 
   gw_vf square[GW_VL];
   int64_t left = a->head - d, rows = gw_min_i64(a->terms - d, GW_VL);
   if (n >= GW_VL && left >= GW_VL) {
-    GW_UNROLL for (int i = 0; i < GW_VL; i++) square[i] = gw_v_load(x + i * stride + d);
+    GW_UNROLL for (int i = 0; i < GW_VL; i++) { square[i] = gw_v_load(x + i * stride + d); }
   } else {
     for (int i = 0; i < GW_VL; i++)
       square[i] = i < n ? gw_load_some(x + i * stride + d, left) : gw_v_zero();

@@ -241,7 +241,7 @@ static inline gw_vf gw_v_zero(void) { return gw_v_set(0.0f); }
 /* Unrolls the loop that follows wholly (at most 16 rounds), so that its arrays live in registers.
  */
 #if defined(__clang__)
-#define GW_UNROLL _Pragma("unroll")
+#define GW_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define GW_UNROLL _Pragma("GCC unroll 16")
 #endif
@@ -264,10 +264,14 @@ static inline __attribute__((always_inline)) void gw_v_exp_all(gw_vf *x, int n) 
     r[i] = gw_v_fma(whole, gw_v_set(-GW_LN2_LOW), r[i]);
     p[i] = gw_v_set(GW_EXP_C7);
   }
-  GW_UNROLL for (int k = 0; k < 7; k++) GW_UNROLL for (int i = 0; i < n; i++) p[i] =
-      gw_v_fma(p[i], r[i], gw_v_set(coefficients[k]));
-  GW_UNROLL for (int i = 0; i < n; i++) x[i] =
-      gw_v_of(gw_vi_add(gw_vi_of(p[i]), gw_vi_shl23(gw_vi_of(shifted[i]))));
+  GW_UNROLL for (int k = 0; k < 7; k++) {
+    GW_UNROLL for (int i = 0; i < n; i++) {
+      p[i] = gw_v_fma(p[i], r[i], gw_v_set(coefficients[k]));
+    }
+  }
+  GW_UNROLL for (int i = 0; i < n; i++) {
+    x[i] = gw_v_of(gw_vi_add(gw_vi_of(p[i]), gw_vi_shl23(gw_vi_of(shifted[i]))));
+  }
 }
 
 static inline gw_vf gw_v_exp(gw_vf x) {
