@@ -2,8 +2,8 @@
  *
  * C is cut into rectangles, each an independent task. A task goes over blocks of columns and of k:
  * it packs a block of B (which then stays in L2), and for each panel of rows packs A and runs the
- * tiles. Every task packs for itself; the cut is the one with the least work for packing, waiting
- * included. While tiles run they also bring nearer what will be packed next. */
+ * tiles. Every task packs for itself, and C is cut so that packing and waiting cost least. While
+ * tiles run they also bring nearer what is needed next. */
 #include "kernel/cpu/gemm_parts.h"
 
 enum {
@@ -39,7 +39,7 @@ typedef struct {
   const Plan *plan;
   int thread;
   float *panels_a, *panels_b, *block_c;
-  int64_t first_row, first_column, columns; /* columns: the end of the task's */
+  int64_t first_row, columns; /* columns: the end of the task's */
   GwPanels rows;
   int64_t column, k, depth; /* the block */
   GwTile tile;              /* what all tiles of the block have in common */
@@ -182,13 +182,12 @@ static void run_task(void *context, int64_t number, int thread) {
   task.panels_a = task.panels_b + PANELS_B;
   task.block_c = task.panels_a + PANELS_A;
   task.first_row = number % plan->row_tasks * plan->rows;
-  task.first_column = number / plan->row_tasks * plan->columns;
-  task.columns = gw_min_i64(task.first_column + plan->columns, gemm->columns);
+  int64_t first_column = number / plan->row_tasks * plan->columns;
+  task.columns = gw_min_i64(first_column + plan->columns, gemm->columns);
   task.rows = gw__panels(gw_min_i64(plan->rows, gemm->rows - task.first_row));
   task.tile = (GwTile){.by_rows = gemm->a.column == 1};
   task.tile.c_row = gemm->c ? gemm->c_row : plan->block_columns;
-  for (task.column = task.first_column; task.column < task.columns;
-       task.column += plan->block_columns)
+  for (task.column = first_column; task.column < task.columns; task.column += plan->block_columns)
     for (task.k = 0; task.k < gemm->depth; task.k += plan->block_depth) {
       task.depth = gw_min_i64(plan->block_depth, gemm->depth - task.k);
       run_block(&task);
@@ -201,8 +200,8 @@ static int64_t equal_part(int64_t n, int64_t largest, int64_t unit) {
   return gw_ceil_div(gw_ceil_div(n, parts), unit) * unit;
 }
 
-/* Tile-steps of a task of rows x columns per k, with packing in the same unit: an element of C
- * costs 1; measured, an element of A or B costs about 8 to pack. */
+/* What one k costs a task of rows x columns: 1 for each element of C, and, as measured, about 8 to
+ * pack an element of A or B. */
 static double task_cost(int64_t rows, int64_t columns) {
   double blocks = (double)gw_ceil_div(columns, GW_COLUMN_BLOCK);
   return (double)rows * (double)columns + 8 * ((double)rows * blocks + (double)columns);

@@ -1,7 +1,6 @@
 /* Packing operands of a matrix product into panels (their layouts: gemm_parts.h). Elements of a
  * panel are taken from memory in two ways: `along` k, where that is contiguous, and `across` it.
- * Where depth is odd, a pair lacks its second half: +0 from A and -0 from B leave every sum as it
- * is. */
+ * `pad` stands for what a half pair lacks. */
 #include "kernel/cpu/gemm_parts.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -64,34 +63,34 @@ INLINE void across_width(GwTileKind kind, float *to, const float *from, int64_t 
   }
 }
 
-INLINE void pack_a_row(GwTileKind kind, const float *from, int64_t depth, float *to) {
+INLINE void pack_a_by_rows(GwTileKind kind, const float *from, int64_t row, int64_t rows,
+                           int64_t depth, float *panel) {
   const int64_t unit = GW_VL * step_depth(kind);
-  int64_t k = 0;
-  for (; k + unit <= depth; k += unit, to += GW_VL) gw_v_store(to, along(kind, from + k, unit, 0));
-  if (k < depth) gw_v_store(to, along(kind, from + k, depth - k, 0));
+  for (int64_t i = 0; i < rows; i++, from += row, panel += GW_A_ROW) {
+    float *to = panel;
+    int64_t k = 0;
+    for (; k + unit <= depth; k += unit, to += GW_VL)
+      gw_v_store(to, along(kind, from + k, unit, 0));
+    if (k < depth) gw_v_store(to, along(kind, from + k, depth - k, 0));
+  }
+}
+
+INLINE void pack_a_by_depth(GwTileKind kind, const float *from, int64_t column, int64_t rows,
+                            int64_t depth, float *panel) {
+  for (int64_t k = 0; k < depth; k += step_depth(kind), panel += GW_A_DEPTH) {
+    gw_v_store(panel, across(kind, from, k + 1 < depth ? column : 0, rows, 0));
+    from += step_depth(kind) * column;
+  }
 }
 
 INLINE void pack_a(GwTileKind kind, GwMatrix a, GwPanels rows, int64_t first, int64_t last,
                    int64_t depth, float *panels) {
-  int64_t start = gw__panel_first(rows, first);
-  if (a.column == 1) {
-    for (int64_t p = first; p < last; p++, panels += GW_A_PANEL) {
-      int64_t end = gw__panel_first(rows, p + 1);
-      for (int64_t i = start; i < end; i++)
-        pack_a_row(kind, a.at + i * a.row, depth, panels + (i - start) * GW_A_ROW);
-      start = end;
-    }
-    return;
-  }
   for (int64_t p = first; p < last; p++, panels += GW_A_PANEL) {
-    int64_t end = gw__panel_first(rows, p + 1);
-    const float *from = a.at + start;
-    float *to = panels;
-    for (int64_t k = 0; k < depth; k += step_depth(kind), to += GW_A_DEPTH) {
-      gw_v_store(to, across(kind, from, k + 1 < depth ? a.column : 0, end - start, 0));
-      from += step_depth(kind) * a.column;
-    }
-    start = end;
+    int64_t start = gw__panel_first(rows, p), end = gw__panel_first(rows, p + 1);
+    if (a.column == 1)
+      pack_a_by_rows(kind, a.at + start * a.row, a.row, end - start, depth, panels);
+    else
+      pack_a_by_depth(kind, a.at + start, a.column, end - start, depth, panels);
   }
 }
 

@@ -6,7 +6,8 @@
  *   B panel             element (step,j) at step*GW_TILE_COLUMNS + j
  *   A panel, by rows    (A's columns are contiguous) element (i,step) at i*GW_A_ROW + step
  *            by depth   (A's rows are contiguous)    element (i,step) at step*GW_A_DEPTH + i
- * so that packing A only copies. Nothing is padded along k: an added fma(0, 0, -0) is not exact. */
+ * so that packing A only copies. Along k only half a pair is padded, by +0 in A and -0 in B, whose
+ * product leaves every sum as it is; two zeros of one sign would turn -0 into +0. */
 #ifndef GW_GEMM_PARTS_H
 #define GW_GEMM_PARTS_H
 
@@ -18,9 +19,11 @@ enum {
   GW_COLUMN_BLOCK = 384, /* columns per block: the panels of B stay in L2 */
 
   GW_A_ROW = GW_STEP_BLOCK + 16, /* not a multiple of 1 KiB: rows fall in different cache sets */
-  GW_A_DEPTH = (GW_TILE_ROWS + GW_VL - 1) / GW_VL * GW_VL,
+  GW_A_DEPTH = GW_VL,
   GW_A_PANEL = GW_A_ROW * GW_A_DEPTH, /* floats; holds either layout */
 };
+
+_Static_assert((int)GW_TILE_ROWS <= (int)GW_A_DEPTH, "a vector holds a tile's rows");
 
 /* What the elements of panels are and how they are multiplied. */
 typedef enum {
@@ -51,7 +54,7 @@ static inline int64_t gw__panel_b(int64_t steps) { return (steps + 1) * GW_TILE_
 /* Packs panels [first, last) of `rows` cut so, GW_A_PANEL floats each. `a` begins at row 0. */
 void GW_KERNEL(gemm_pack_a)(GwTileKind kind, GwMatrix a, GwPanels rows, int64_t first, int64_t last,
                             int64_t depth, float *panels);
-/* Packs depth x columns elements at `b` into panels, steps*GW_TILE_COLUMNS floats each. */
+/* Packs depth x columns elements at `b` into panels, gw__panel_b floats apart. */
 void GW_KERNEL(gemm_pack_b)(GwTileKind kind, GwMatrix b, int64_t depth, int64_t columns,
                             float *panels);
 
@@ -65,7 +68,8 @@ typedef struct {
   bool by_rows;          /* layout of the A panel */
   bool accumulate;       /* start from C, not from 0 */
   const float *bias;     /* added at the end; NULL for none */
-  /* What will be packed later is brought into L2: GW_AHEAD_BYTES of a row for every GW_AHEAD_STEPS steps. */
+  /* What is needed later is brought into L2: for every GW_AHEAD_STEPS steps GW_AHEAD_BYTES of a
+   * row, beginning at `ahead`. */
   const char *ahead;
   int64_t ahead_row; /* bytes */
 } GwTile;
