@@ -111,6 +111,8 @@ static float pack(__int128 value, int exponent) {
   return gw__of_bits(sign | field << 23 | ((uint32_t)magnitude & 0x7fffffu));
 }
 
+static __int128 scaled(__int128 value, int shift) { return value * ((__int128)1 << shift); }
+
 /* x·y + z for finite operands with a nonzero result. Of two numbers too far apart to be aligned in
  * 128 bits, the smaller is a sticky bit below the other. */
 static float plain_fma(float x, float y, float z) {
@@ -120,10 +122,10 @@ static float plain_fma(float x, float y, float z) {
   if (other == 0) return pack(product, exponent);
   if (product == 0) return pack(other, e3);
   int shift = e3 - exponent;
-  if (shift > 60) return pack((other << 40) + (product < 0 ? -1 : 1), e3 - 40);
-  if (shift < -60) return pack((product << 40) + (other < 0 ? -1 : 1), exponent - 40);
-  if (shift >= 0) return pack(product + (other << shift), exponent);
-  return pack((product << -shift) + other, e3);
+  if (shift > 60) return pack(scaled(other, 40) + (product < 0 ? -1 : 1), e3 - 40);
+  if (shift < -60) return pack(scaled(product, 40) + (other < 0 ? -1 : 1), exponent - 40);
+  if (shift >= 0) return pack(product + scaled(other, shift), exponent);
+  return pack(scaled(product, -shift) + other, e3);
 }
 
 static bool is_finite(float x) { return (gw__bits(x) & 0x7f800000u) != 0x7f800000u; }
