@@ -60,9 +60,11 @@ static GwStatus open_corpus(Run *run) {
 
 /* A run that outgrows the machine would be killed in the middle, without a word. */
 static GwStatus check_memory(const Run *run) {
-  GwTrainingMemory memory;
-  GW_TRY(gw_training_memory(&run->recipe, gw_pool_threads(run->pool), &memory));
-  double needed = (double)memory.total, available = (double)gw_probe_memory_available_bytes();
+  GwTrainingPlan plan;
+  GW_TRY(gw_training_plan_create(&run->recipe, gw_pool_threads(run->pool), &plan));
+  double needed = (double)(plan.memory.total - plan.lanes_bytes);
+  double available = (double)gw_probe_memory_available_bytes();
+  gw_training_plan_destroy(&plan);
   if (available == 0 || needed <= available) return GW_OK;
   return gw_fail(GW_MEMORY,
                  "recipe '%s' needs %.1f GB of memory, and %.1f GB are available; lower "

@@ -8,6 +8,7 @@
 #include "base/mathd.h"
 #include "op/constants.h"
 #include "os/clock.h"
+#include "os/probe.h"
 #include "train/schedule.h"
 
 struct GwTrainer {
@@ -94,9 +95,15 @@ static void stay_inside(GwTrainer *t) {
   t->way.chosen = GW_WAY_INSIDE;
 }
 
+/* Lanes at once are for speed only: without free memory for them there are none. */
+static bool lanes_fit(const GwTrainingPlan *plan) {
+  uint64_t available = gw_probe_memory_available_bytes();
+  return plan->lanes_at_once > 1 && (available == 0 || (uint64_t)plan->memory.total <= available);
+}
+
 /* The first seat takes the place of the runner of single lanes: its inputs, sums and workspace. */
 static GwStatus create_seats(GwTrainer *t) {
-  if (t->plan.lanes_at_once == 1) {
+  if (!lanes_fit(&t->plan)) {
     stay_inside(t);
     return GW_OK;
   }

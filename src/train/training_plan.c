@@ -106,6 +106,7 @@ static void plan_lanes(const GwRecipe *recipe, int threads, GwTrainingPlan *plan
   if (each > lane_bytes_max) return;
   if (limit > 0 && each * others > limit - plan->memory.total) return;
   plan->lanes_at_once += (int32_t)others;
+  plan->lanes_bytes = others * each;
   plan->memory.sums += others * sums;
   plan->memory.activations += others * lane.activations;
   plan->memory.inputs += others * lane.inputs;

@@ -28,6 +28,7 @@ typedef struct {
   int64_t validation_batch;               /* windows that the evaluator takes at once */
   int64_t workspace_bytes, scratch_bytes; /* of the GwWorkspace that all programs share */
   int32_t lanes_at_once;                  /* 1: one after the other, all threads on each */
+  int64_t lanes_bytes; /* of memory.total: what lanes at once take beyond one after the other */
   GwTrainingMemory memory;
 } GwTrainingPlan;
 

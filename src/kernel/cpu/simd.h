@@ -239,8 +239,17 @@ static inline void gw_v_flush_end(unsigned before) { (void)before; }
 static inline gw_vf gw_v_zero(void) { return gw_v_set(0.0f); }
 
 /* Unrolls the loop that follows wholly (at most 16 rounds), so that its arrays live in registers.
- */
-#if defined(__clang__)
+ * Not under a sanitizer, whose checks of each access would take a compiler minutes. */
+#if defined(__has_feature)
+#define GW_SANITIZED __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define GW_SANITIZED 1
+#else
+#define GW_SANITIZED 0
+#endif
+#if GW_SANITIZED
+#define GW_UNROLL
+#elif defined(__clang__)
 #define GW_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define GW_UNROLL _Pragma("GCC unroll 16")
