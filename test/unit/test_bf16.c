@@ -304,8 +304,13 @@ static void vectors_equal_scalars(void **state) {
   (void)state;
   compare_lanes(&gw_cpu_generic_lanes);
 #if defined(__x86_64__)
-  if (gw_isa_available(GW_ISA_ID_AVX2)) compare_lanes(&gw_cpu_avx2_lanes);
-  if (gw_isa_available(GW_ISA_ID_AVX512)) compare_lanes(&gw_cpu_avx512_lanes);
+  const GwLanes *const lanes[] = {&gw_cpu_avx2_lanes, &gw_cpu_avx512_lanes};
+  const GwIsa isas[] = {GW_ISA_ID_AVX2, GW_ISA_ID_AVX512};
+  for (int i = 0; i < 2; i++)
+    if (gw_isa_available(isas[i]))
+      compare_lanes(lanes[i]);
+    else
+      print_message("skipped: this machine has no %s\n", gw_isa_name(isas[i]));
 #endif
 }
 

@@ -261,6 +261,11 @@ static void odd_and_long(void **state) {
 
 int main(int argc, char **argv) {
   rng = gw_rng(gw_test_seed(argc, argv, 1), 0);
+  for (int isa = 0; isa < GW_ISA_ID_COUNT; isa++)
+    if (!gw_isa_available((GwIsa)isa))
+      print_message("skipped: this machine has no %s\n", gw_isa_name((GwIsa)isa));
+  if (!can(GW_ISA_ID_AVX512, GW_TILE_PAIRS))
+    print_message("skipped: products of bf16 pairs (this processor has no avx512bf16)\n");
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(small_sizes),    cmocka_unit_test(few_rows),
       cmocka_unit_test(several_blocks), cmocka_unit_test(whole_tiles_of_columns),
