@@ -92,16 +92,6 @@ static void *values_create(const GwType *type) {
   return values;
 }
 
-static void *bf16_create(const float *values, int64_t count) {
-  uint16_t *rounded = gw_buffer_create((size_t)count * sizeof *rounded);
-  for (int64_t i = 0; rounded && i < count; i++) {
-    uint32_t bits;
-    memcpy(&bits, &values[i], sizeof bits);
-    rounded[i] = (uint16_t)(bits >> 16); /* exact for these small integers */
-  }
-  return rounded;
-}
-
 static void setup_deinit(Setup *setup) {
 #ifdef GODWIT_ONEDNN
   onednn_matmul_destroy(setup->matmul);
@@ -115,6 +105,16 @@ static void setup_deinit(Setup *setup) {
 }
 
 #ifdef GODWIT_ONEDNN
+static void *bf16_create(const float *values, int64_t count) {
+  uint16_t *rounded = gw_buffer_create((size_t)count * sizeof *rounded);
+  for (int64_t i = 0; rounded && i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, &values[i], sizeof bits);
+    rounded[i] = (uint16_t)(bits >> 16); /* exact for these small integers */
+  }
+  return rounded;
+}
+
 static bool peer_init(Setup *setup, const Case *c) {
   const GwCall *call = &setup->call;
   OnednnProduct p = {.bf16 = c->bf16, .c = call->out[0]};

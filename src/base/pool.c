@@ -1,7 +1,11 @@
 /* Tasks are taken from an atomic counter. A loop is announced by a new generation number; workers
  * spin on it for a while (an op of a small model takes microseconds), then wait on a condition. Who
  * spins offers the processor to others now and then: with more threads than processors, one that
- * waits would otherwise keep off one that works. */
+ * waits would otherwise keep off one that works.
+ *
+ * A worker that slept is woken on any processor but the caller's. Left to itself, Linux may queue
+ * it behind the caller, who is busy with the loop, and leave it there for milliseconds while other
+ * processors idle. */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -26,7 +30,8 @@ typedef struct {
 
 struct GwPool {
   int threads;
-  Worker *workers; /* threads - 1 of them; index 0 is the caller */
+  Worker *workers;   /* threads - 1 of them; index 0 is the caller */
+  cpu_set_t allowed; /* processors of this process */
   pthread_mutex_t mutex;
   pthread_cond_t wake;
   _Atomic uint64_t generation; /* odd bit unused; grows by one per loop */
@@ -77,6 +82,7 @@ static uint64_t await_generation(GwPool *pool, uint64_t seen) {
     pthread_cond_wait(&pool->wake, &pool->mutex);
   atomic_fetch_sub(&pool->sleeping, 1);
   pthread_mutex_unlock(&pool->mutex);
+  pthread_setaffinity_np(pthread_self(), sizeof pool->allowed, &pool->allowed);
   return generation;
 }
 
@@ -92,10 +98,21 @@ static void *worker_main(void *argument) {
   }
 }
 
+/* Where the workers will wake. Speed only: a failure is no matter. */
+static void keep_off_this_processor(GwPool *pool) {
+  cpu_set_t others = pool->allowed;
+  int here = sched_getcpu();
+  if (here >= 0) CPU_CLR((size_t)here, &others);
+  if (CPU_COUNT(&others) == 0) return;
+  for (int i = 1; i < pool->threads; i++)
+    pthread_setaffinity_np(pool->workers[i - 1].thread, sizeof others, &others);
+}
+
 static void announce(GwPool *pool) {
   atomic_fetch_add(&pool->generation, 1);
   if (atomic_load(&pool->sleeping) > 0) {
     pthread_mutex_lock(&pool->mutex);
+    keep_off_this_processor(pool);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->mutex);
   }
@@ -127,6 +144,7 @@ GwStatus gw_pool_create(int threads, GwPool **out) {
   pthread_mutex_init(&pool->mutex, NULL);
   pthread_cond_init(&pool->wake, NULL);
   pool->threads = 1;
+  if (sched_getaffinity(0, sizeof pool->allowed, &pool->allowed) != 0) CPU_ZERO(&pool->allowed);
   pool->workers = calloc((size_t)threads, sizeof *pool->workers);
   if (!pool->workers) goto failed;
   for (int i = 1; i < threads; i++) {
