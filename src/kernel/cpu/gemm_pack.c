@@ -8,24 +8,16 @@
 INLINE int64_t step_depth(GwTileKind kind) { return kind == GW_TILE_PAIRS ? 2 : 1; }
 
 #if defined(GW_ISA_AVX512)
-/* Pairs of even and odd, lane by lane, both rounded already. */
-INLINE gw_vf pairs(gw_vf even, gw_vf odd) {
-  __m512i low = _mm512_srli_epi32(gw_vi_of(even), 16);
-  return gw_v_of(_mm512_or_si512(low, gw_vi_of(odd)));
-}
-
 /* 2 GW_VL values of k at `from`, the first n of them there. */
 INLINE gw_vf pairs_along(const float *from, int64_t n, float pad) {
   int64_t first = gw_min_i64(n, GW_VL), second = gw_min_i64(gw_max_i64(n - GW_VL, 0), GW_VL);
-  gw_vf low = gw_v_bf16_round(gw_v_get(from, first));
-  gw_vf high = second ? gw_v_bf16_round(gw_v_get(from + GW_VL, second)) : gw_v_zero();
+  gw_vf low = gw_v_get(from, first);
+  gw_vf high = second ? gw_v_get(from + GW_VL, second) : gw_v_zero();
   if (n < 2 * GW_VL) {
     low = gw_v_first_n(low, gw_v_set(pad), first);
     high = gw_v_first_n(high, gw_v_set(pad), second);
   }
-  __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-  __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
-  return pairs(_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high));
+  return gw_v_pairs_along(low, high);
 }
 #endif
 
@@ -43,14 +35,12 @@ INLINE gw_vf along(GwTileKind kind, const float *from, int64_t n, float pad) {
  * not there when next is 0. */
 INLINE gw_vf across(GwTileKind kind, const float *from, int64_t next, int64_t n, float pad) {
   gw_vf v = gw_v_get(from, n);
-  if (kind == GW_TILE_F32) return v;
-  v = gw_v_bf16_round(v);
 #if defined(GW_ISA_AVX512)
   if (kind == GW_TILE_PAIRS)
-    return pairs(v, next ? gw_v_bf16_round(gw_v_get(from + next, n)) : gw_v_set(pad));
+    return gw_v_pairs_across(v, next ? gw_v_get(from + next, n) : gw_v_set(pad));
 #endif
   (void)next, (void)pad;
-  return v;
+  return kind == GW_TILE_F32 ? v : gw_v_bf16_round(v);
 }
 
 INLINE void across_width(GwTileKind kind, float *to, const float *from, int64_t next, int64_t n,

@@ -76,8 +76,7 @@ INLINE gw_vf product(gw_vf a, gw_vf b, gw_vf sum, GwTileKind kind) {
   if (kind == GW_TILE_F32) return gw_v_fma(a, b, sum);
   if (kind == GW_TILE_BF16) return gw_v_fma_bf16(a, b, sum);
 #if defined(GW_ISA_AVX512)
-  /* by name, since the other kinds must run on processors without it */
-  __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  sum = gw_v_fma_pairs(a, b, sum);
 #endif
   return sum;
 }

@@ -58,6 +58,24 @@ static inline gw_vf gw_v_bf16_round(gw_vf x) { /* as gw_bf16_round */
   return gw_v_of(_mm512_and_si512(rounded, high));
 }
 
+/* Pairs of bf16, the earlier in the lower half of a lane, and their products: for processors with
+ * AVX512-BF16 only, so by name, since the rest must run on others. The bits are those of
+ * gw_v_bf16_round and of gw_v_fma_bf16, the second of each pair first. */
+static inline gw_vf gw_v_pairs_along(gw_vf first, gw_vf second) { /* lanes in order */
+  gw_vf pairs;
+  __asm__("vcvtne2ps2bf16 %1, %2, %0" : "=v"(pairs) : "v"(first), "v"(second));
+  return pairs;
+}
+static inline gw_vf gw_v_pairs_across(gw_vf even, gw_vf odd) { /* lane by lane */
+  const __m512i zip = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
+                                       23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return gw_v_of(_mm512_permutexvar_epi16(zip, gw_vi_of(gw_v_pairs_along(even, odd))));
+}
+static inline gw_vf gw_v_fma_pairs(gw_vf a, gw_vf b, gw_vf c) {
+  __asm__("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+  return c;
+}
+
 #elif defined(GW_ISA_AVX2)
 
 enum { GW_VL = 8 };
