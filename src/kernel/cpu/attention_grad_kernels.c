@@ -12,10 +12,15 @@
  * 7 products per block instead of 5, but as many tasks as there are pieces. */
 #include "kernel/cpu/attention_tile.h"
 
+#if defined(GW_ISA_AVX512)
+_Static_assert((int)GW_ATTENTION_PANEL == (int)GW_PANEL, "pairs: a block has one panel of keys");
+#endif
+
 enum {
   KEYS = GW_ATTENTION_PANEL,
   HELD = GW_ATTENTION_HELD,
   PIECE = 128, /* keys or queries of a task where sequences are split; enough to pack keys for */
+  TILE = GW_ROWS * GW_PANEL, /* weights */
 };
 
 typedef struct {
@@ -36,10 +41,12 @@ typedef struct {
 typedef struct {
   int64_t room; /* keys held, up to whole panels */
   float *k_columns, *v_columns;
-  float *k, *dk, *dv; /* [room, head] in panels */
-  float *q, *dy, *dq; /* [GW_BLOCK, head] in panels */
-  float *p, *ds;      /* [GW_BLOCK, KEYS] in panels */
-  GwSpan held;        /* keys held */
+  float *k, *dk, *dv;      /* [room, head] in panels */
+  float *q, *dy, *dq;      /* [GW_BLOCK, head] in panels; rows of q and dy are terms here, */
+  float *q_rows, *dy_rows; /* and columns here: other memory only where terms are paired */
+  float *p, *ds;           /* [GW_BLOCK, KEYS] in panels, rows are terms; */
+  float *ds_rows;          /* columns are terms: as above */
+  GwSpan held;             /* keys held */
   float lse[GW_BLOCK], delta[GW_BLOCK];
   GwSpan span[GW_BLOCK];      /* keys of each query; empty beyond the last query */
   GwSpan tile[GW_TILES], all; /* their hulls, by tile of rows and altogether */
@@ -53,11 +60,17 @@ static void block_init(Block *b, const GwCall *call, int thread, const Backward 
   float *next = gw_scratch(call, thread);
   float **held[] = {&b->k_columns, &b->v_columns, &b->k, &b->dk, &b->dv};
   for (size_t i = 0; i < GW_COUNT_OF(held); i++, next += b->room * w->a.padded) *held[i] = next;
-  float **rows[] = {&b->q, &b->dy, &b->dq};
+  float **rows[] = {&b->q, &b->dy, &b->dq, &b->q_rows, &b->dy_rows};
   for (size_t i = 0; i < GW_COUNT_OF(rows); i++, next += GW_BLOCK * w->a.padded) *rows[i] = next;
   b->p = next;
-  b->ds = next + GW_BLOCK * KEYS;
-  GW_ASSERT((char *)(b->ds + GW_BLOCK * KEYS) <=
+  b->ds = b->ds_rows = next + GW_BLOCK * KEYS;
+  if (gw_is_pairs(w->a.kind)) {
+    b->ds = next + GW_BLOCK * KEYS / 2;
+  } else {
+    b->q_rows = b->q;
+    b->dy_rows = b->dy;
+  }
+  GW_ASSERT((char *)(b->ds_rows + GW_BLOCK * KEYS) <=
             (char *)gw_scratch(call, thread) + call->scratch_bytes);
 }
 
@@ -101,20 +114,23 @@ static void load_queries(const Backward *w, Block *b, const Unit *unit, int64_t 
   bool begun = b->all.first < b->held.first;
   b->at = ((unit->start + b->row) * a->heads + h) * a->head;
   for (int64_t r = 0; r < GW_BLOCK; r++) {
-    int64_t at = b->at + r * a->width;
+    int64_t at = b->at + r * a->width, row = r * GW_PANEL;
     bool real = r < b->rows;
-    gw_pack_row(a, a->bf16, real ? w->q + at : NULL, GW_BLOCK, b->q + r * GW_PANEL);
-    gw_pack_row(a, a->bf16, real ? w->dy + at : NULL, GW_BLOCK, b->dy + r * GW_PANEL);
-    gw_pack_row(a, false, real && begun ? w->dq + at : NULL, GW_BLOCK, b->dq + r * GW_PANEL);
+    gw_pack_terms(a, real ? w->q + at : NULL, GW_BLOCK, b->q_rows + row);
+    gw_pack_terms(a, real ? w->dy + at : NULL, GW_BLOCK, b->dy_rows + row);
+    gw_pack_row(a, GW_TILE_F32, real && begun ? w->dq + at : NULL, GW_BLOCK, b->dq + row);
     b->lse[r] = real ? w->lse[at / a->head] : 0;
     b->delta[r] = real ? gw_v_row_dot(w->dy + at, w->y + at, a->head) : 0;
   }
+  if (!gw_is_pairs(a->kind)) return;
+  gw_pack_rows(a, w->q + b->at, a->width, b->rows, GW_BLOCK, b->q);
+  gw_pack_rows(a, w->dy + b->at, a->width, b->rows, GW_BLOCK, b->dy);
 }
 
 /* A batch of products in p and ds, with the keys from `key` on and the rows from r on, becomes
  * p = e^(scale s - lse), 0 where masked (nowhere when `whole`), ds = p (dp - delta) scale. */
 GW_INLINE void weigh(int vectors, const Block *b, int64_t r, int64_t key, float scale, bool whole,
-                     bool bf16, float *p, float *ds) {
+                     GwTileKind kind, float *p, float *ds) {
   const int rows = GW_EXPS / vectors;
   gw_vf scales = gw_v_set(scale), weight[GW_EXPS];
   GW_UNROLL for (int i = 0; i < rows; i++) {
@@ -130,23 +146,23 @@ GW_INLINE void weigh(int vectors, const Block *b, int64_t r, int64_t key, float 
       if (!whole) v = gw_masked(v, gw_v_zero(), key + j * GW_VL, b->span[r + i]);
       float *d = ds + i * GW_PANEL + j * GW_VL;
       gw_vf change = gw_v_mul(v, gw_v_sub(gw_v_load(d), gw_v_set(b->delta[r + i])));
-      gw_v_store(p + i * GW_PANEL + j * GW_VL, gw_operand(bf16, v));
-      gw_v_store(d, gw_operand(bf16, gw_v_mul(change, scales)));
+      gw_v_store(p + i * GW_PANEL + j * GW_VL, gw_operand(kind, v));
+      gw_v_store(d, gw_operand(kind, gw_v_mul(change, scales)));
     }
   }
 }
 
 /* The same for tile t and a panel of keys, as far as the tile sees them. */
-GW_INLINE void weigh_tile(const Block *b, int64_t t, int64_t key, float scale, bool bf16, float *p,
-                          float *ds) {
+GW_INLINE void weigh_tile(const Block *b, int64_t t, int64_t key, float scale, GwTileKind kind,
+                          float *p, float *ds) {
   int64_t columns = b->tile[t].last + 1 - key;
   bool whole = key >= b->common[t].first && key + GW_PANEL <= b->common[t].last + 1;
   if (columns > GW_VL)
     for (int64_t r = 0; r < GW_ROWS; r += GW_EXPS / 2)
-      weigh(2, b, t * GW_ROWS + r, key, scale, whole, bf16, p + r * GW_PANEL, ds + r * GW_PANEL);
+      weigh(2, b, t * GW_ROWS + r, key, scale, whole, kind, p + r * GW_PANEL, ds + r * GW_PANEL);
   else
     for (int64_t r = 0; r < GW_ROWS; r += GW_EXPS)
-      weigh(1, b, t * GW_ROWS + r, key, scale, whole, bf16, p + r * GW_PANEL, ds + r * GW_PANEL);
+      weigh(1, b, t * GW_ROWS + r, key, scale, whole, kind, p + r * GW_PANEL, ds + r * GW_PANEL);
 }
 
 /* Where the weights of tile t and a panel's first key are, when the block of keys begins at first.
@@ -172,24 +188,30 @@ GW_INLINE void expect_next(const Backward *w, const Block *b, int64_t r) {
   gw_expect_row(a, w->y + next, GW_EXPECT_SOON);
 }
 
-/* The products of queries with keys, and of dy with values; 0 where a tile sees none of a panel. */
-static void multiply(const Backward *w, const Block *b, int64_t first) {
+/* The products of tile t's queries with a panel of keys, and of dy with values. */
+GW_INLINE void multiply_tile(const Backward *w, const Block *b, int64_t t, int64_t key, float *p,
+                             float *ds) {
   const GwHeads *a = &w->a;
+  int64_t columns = b->tile[t].last + 1 - key, row = t * GW_ROWS * GW_PANEL;
+  int64_t panel = (key - b->held.first) / GW_PANEL * gw_columns_panel(a);
+  gw_tile(GW_ROWS, columns, true, a->kind, p, gw_by_rows(b->q_rows + row, GW_BLOCK),
+          b->k_columns + panel, a->terms);
+  gw_tile(GW_ROWS, columns, true, a->kind, ds, gw_by_rows(b->dy_rows + row, GW_BLOCK),
+          b->v_columns + panel, a->terms);
+  expect_next(w, b, (key - b->from) / GW_PANEL * GW_TILES + t);
+}
+
+/* All of a block's; 0 where a tile sees none of a panel. */
+static void multiply(const Backward *w, const Block *b, int64_t first) {
   for (int64_t key = first; key < first + KEYS; key += GW_PANEL)
     for (int64_t t = 0; t < GW_TILES; t++) {
       float *p = b->p + weights_at(t, key, first), *ds = b->ds + weights_at(t, key, first);
-      if (!sees(b, t, key)) {
-        memset(p, 0, GW_ROWS * GW_PANEL * sizeof *p);
-        memset(ds, 0, GW_ROWS * GW_PANEL * sizeof *ds);
+      if (sees(b, t, key)) {
+        multiply_tile(w, b, t, key, p, ds);
         continue;
       }
-      int64_t columns = b->tile[t].last + 1 - key, row = t * GW_ROWS * GW_PANEL;
-      int64_t panel = (key - b->held.first) * a->terms;
-      gw_tile(GW_ROWS, columns, true, a->bf16, p, gw_by_rows(b->q + row, GW_BLOCK),
-              b->k_columns + panel, a->terms);
-      gw_tile(GW_ROWS, columns, true, a->bf16, ds, gw_by_rows(b->dy + row, GW_BLOCK),
-              b->v_columns + panel, a->terms);
-      expect_next(w, b, (key - b->from) / GW_PANEL * GW_TILES + t);
+      memset(p, 0, TILE * sizeof *p);
+      memset(ds, 0, TILE * sizeof *ds);
     }
 }
 
@@ -198,11 +220,42 @@ static void weigh_block(const Backward *w, const Block *b, int64_t first) {
     for (int64_t t = 0; t < GW_TILES; t++) {
       if (!sees(b, t, key)) continue;
       float *p = b->p + weights_at(t, key, first), *ds = b->ds + weights_at(t, key, first);
-      if (w->a.bf16)
-        weigh_tile(b, t, key, w->a.scale, true, p, ds);
+      if (w->a.kind == GW_TILE_BF16)
+        weigh_tile(b, t, key, w->a.scale, GW_TILE_BF16, p, ds);
       else
-        weigh_tile(b, t, key, w->a.scale, false, p, ds);
+        weigh_tile(b, t, key, w->a.scale, GW_TILE_F32, p, ds);
     }
+}
+
+/* A tile's weights as pairs: of rows in p and ds, of columns in ds_rows; a panel of keys is the
+ * block's only one. Of columns that the tile does not see nobody reads the pairs. */
+static void pair_weights(const Block *b, int64_t t, const float *p, const float *ds) {
+  for (int64_t r = 0; r < GW_ROWS; r++) {
+    const float *even_p = p + r * GW_PANEL, *even = ds + r * GW_PANEL;
+    int64_t row = t * GW_ROWS + r;
+    gw_v_store(b->ds_rows + row * GW_PANEL,
+               gw_v_pairs_along(gw_v_load(even), gw_v_load(even + GW_VL)));
+    for (int64_t j = 0; r % 2 == 0 && j < GW_PANEL; j += GW_VL) {
+      int64_t at = row / 2 * GW_PANEL + j, odd = j + GW_PANEL;
+      gw_v_store(b->p + at, gw_v_pairs_across(gw_v_load(even_p + j), gw_v_load(even_p + odd)));
+      gw_v_store(b->ds + at, gw_v_pairs_across(gw_v_load(even + j), gw_v_load(even + odd)));
+    }
+  }
+}
+
+/* multiply and weigh_block where terms are paired. */
+static void weigh_pairs(const Backward *w, const Block *b, int64_t key) {
+  float p[TILE], ds[TILE];
+  for (int64_t t = 0; t < GW_TILES; t++) {
+    if (sees(b, t, key)) {
+      multiply_tile(w, b, t, key, p, ds);
+      weigh_tile(b, t, key, w->a.scale, GW_TILE_F32, p, ds);
+    } else {
+      memset(p, 0, sizeof p);
+      memset(ds, 0, sizeof ds);
+    }
+    pair_weights(b, t, p, ds);
+  }
 }
 
 /* dq += ds k */
@@ -212,8 +265,9 @@ static void add_to_queries(const Backward *w, const Block *b, int64_t first) {
     int64_t last = gw_min_i64(first + KEYS - 1, b->tile[t].last);
     if (from > last) continue;
     gw_tile_add(&w->a, GW_ROWS, false, b->dq + t * GW_ROWS * GW_PANEL, GW_BLOCK,
-                gw_by_rows(b->ds + weights_at(t, from, first), GW_BLOCK),
-                b->k + (from - b->held.first) * GW_PANEL, b->room, gw_round_up(last + 1 - from, 2));
+                gw_by_rows(b->ds_rows + weights_at(t, from, first), GW_BLOCK),
+                b->k + gw_steps(w->a.kind, from - b->held.first) * GW_PANEL, b->room,
+                gw_round_up(last + 1 - from, 2));
   }
 }
 
@@ -223,25 +277,31 @@ static void add_to_keys(const Backward *w, const Block *b, int64_t first) {
   for (int64_t key = first; key <= last; key += GW_ROWS) {
     int64_t r = gw_max_i64(key - b->row, 0), terms = gw_round_up(b->rows - r, 2);
     int64_t at = (key - b->held.first) * GW_PANEL, column = (key - first) % GW_PANEL;
-    int64_t weight = (key - first - column) * GW_BLOCK + r * GW_PANEL + column;
+    int64_t row = gw_steps(w->a.kind, r) * GW_PANEL;
+    int64_t weight = gw_steps(w->a.kind, key - first - column) * GW_BLOCK + row + column;
     gw_tile_add(&w->a, GW_ROWS, false, b->dk + at, b->room, gw_by_columns(b->ds + weight),
-                b->q + r * GW_PANEL, GW_BLOCK, terms);
+                b->q + row, GW_BLOCK, terms);
     gw_tile_add(&w->a, GW_ROWS, false, b->dv + at, b->room, gw_by_columns(b->p + weight),
-                b->dy + r * GW_PANEL, GW_BLOCK, terms);
+                b->dy + row, GW_BLOCK, terms);
   }
 }
 
 /* A block of queries with the keys first.. */
 static void multiply_block(const Backward *w, const Block *b, int64_t first) {
-  bool bf16 = w->a.bf16;
-  unsigned mode = gw_products_begin(bf16);
-  multiply(w, b, first);
-  gw_products_end(bf16, mode);
-  weigh_block(w, b, first);
-  mode = gw_products_begin(bf16);
+  GwTileKind kind = w->a.kind;
+  unsigned mode;
+  if (gw_is_pairs(kind)) {
+    weigh_pairs(w, b, first);
+  } else {
+    mode = gw_products_begin(kind);
+    multiply(w, b, first);
+    gw_products_end(kind, mode);
+    weigh_block(w, b, first);
+  }
+  mode = gw_products_begin(kind);
   if (w->to_queries) add_to_queries(w, b, first);
   if (w->to_keys) add_to_keys(w, b, first);
-  gw_products_end(bf16, mode);
+  gw_products_end(kind, mode);
 }
 
 /* The block's queries of head h with the keys held. */

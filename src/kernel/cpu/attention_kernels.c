@@ -92,8 +92,7 @@ static void block_init(const Forward *f, Block *b, int64_t sequence, int64_t h, 
 static void load_queries(const Forward *f, const Scratch *s, const Block *b) {
   const GwHeads *a = &f->a;
   for (int64_t r = 0; r < gw_round_up(b->rows, GW_ROWS); r++)
-    gw_pack_row(a, a->bf16, r < b->rows ? f->q + b->at[r] * a->head : NULL, GW_BLOCK,
-                s->q + r * GW_PANEL);
+    gw_pack_terms(a, r < b->rows ? f->q + b->at[r] * a->head : NULL, GW_BLOCK, s->q + r * GW_PANEL);
 }
 
 /* Asks the caches for what row r of the block will need after its products: its y, q of the next
@@ -115,21 +114,21 @@ static void score_panel(const Forward *f, const Scratch *s, const Block *b, int6
     float *scores = tile_scores(s, t) + key * GW_ROWS;
     GwWeights q = gw_by_rows(s->q + t * GW_ROWS * GW_PANEL, GW_BLOCK);
     int64_t columns = b->tile[t].last + 1 - key;
-    gw_tile(b->rows == 1 ? 1 : GW_ROWS, columns, true, a->bf16, scores, q, panel, a->terms);
+    gw_tile(b->rows == 1 ? 1 : GW_ROWS, columns, true, a->kind, scores, q, panel, a->terms);
     expect_next(f, b, (key - b->all.first) / GW_PANEL * GW_TILES + t);
   }
 }
 
 static void score_block(const Forward *f, const Scratch *s, const Block *b, const float *k) {
   const GwHeads *a = &f->a;
-  unsigned mode = gw_products_begin(a->bf16);
+  unsigned mode = gw_products_begin(a->kind);
   for (int64_t key = b->all.first / GW_PANEL * GW_PANEL; key <= b->all.last; key += GW_PANEL) {
     if (f->once)
       gw_pack_columns(a, k + key * a->kv_width, a->kv_width, gw_min_i64(f->keys - key, GW_PANEL),
                       s->keys);
-    score_panel(f, s, b, key, f->once ? s->keys : s->keys + key * a->terms);
+    score_panel(f, s, b, key, f->once ? s->keys : s->keys + key / GW_PANEL * gw_columns_panel(a));
   }
-  gw_products_end(a->bf16, mode);
+  gw_products_end(a->kind, mode);
 }
 
 /* The largest product of row r. */
@@ -143,13 +142,21 @@ static float largest(const Scratch *s, int64_t r, GwSpan span) {
   return gw_v_largest(gw_v_max(top[0], top[1]));
 }
 
+/* Where the weights of row r for the keys from `key` on go, when those of its tile begin with key
+ * `first`, which begins a panel: in place of the products; pairs close up. */
+GW_INLINE float *row_weights(const Scratch *s, int64_t r, int64_t first, int64_t key,
+                             GwTileKind kind) {
+  int64_t at = gw_steps(kind, key - first);
+  return row_scores(s, r, first + at / GW_PANEL * GW_PANEL) + at % GW_PANEL;
+}
+
 /* Turns `vectors` vectors of products of row r, with the keys from `key` on, into weights
- * e^(scale s - m), 0 outside its span, as operands; adds them to its sum as they are. */
+ * e^(scale s - m), 0 outside its span, as operands in `to`; adds them to its sum as they are. */
 GW_INLINE void weigh_vectors(int vectors, const Scratch *s, const Block *b, int64_t r, int64_t key,
-                             float scale, bool bf16, GwVSum16 *sum) {
+                             float scale, GwTileKind kind, float *to, GwVSum16 *sum) {
   GwSpan span = b->span[r];
   bool whole = key >= span.first && key + vectors * GW_VL <= span.last + 1;
-  float *at = row_scores(s, r, key);
+  const float *at = row_scores(s, r, key);
   gw_vf scales = gw_v_set(scale), top = gw_v_set(b->m[r]), p[GW_EXPS];
   GW_UNROLL for (int i = 0; i < vectors; i++) {
     p[i] = gw_v_sub(gw_v_mul(scales, gw_v_load(at + vector_at(i))), top);
@@ -157,19 +164,25 @@ GW_INLINE void weigh_vectors(int vectors, const Scratch *s, const Block *b, int6
   gw_v_exp_all(p, vectors);
   GW_UNROLL for (int i = 0; i < vectors; i++) {
     if (!whole) p[i] = gw_masked(p[i], gw_v_zero(), key + i * GW_VL, span);
-    gw_v_store(at + vector_at(i), gw_operand(bf16, p[i]));
     sum->part[i % GW_SUM_VECTORS] = gw_v_add(sum->part[i % GW_SUM_VECTORS], p[i]);
+    if (!gw_is_pairs(kind)) gw_v_store(to + vector_at(i), gw_operand(kind, p[i]));
+  }
+  if (!gw_is_pairs(kind)) return;
+  GW_UNROLL for (int i = 0; i + 1 < vectors; i += 2) {
+    gw_v_store(to + i / 2 * GW_VL, gw_v_pairs_along(p[i], p[i + 1]));
   }
 }
 
 /* The weights of row r for the keys from..end. */
 GW_INLINE void weigh(const Scratch *s, Block *b, int64_t r, int64_t from, int64_t end, float scale,
-                     bool bf16) {
+                     GwTileKind kind) {
   GwVSum16 sum = b->sum[r];
   int64_t key = from;
   for (; key + GW_EXPS * GW_VL <= end; key += GW_EXPS * GW_VL)
-    weigh_vectors(GW_EXPS, s, b, r, key, scale, bf16, &sum);
-  for (; key < end; key += STEP) weigh_vectors(STEP / GW_VL, s, b, r, key, scale, bf16, &sum);
+    weigh_vectors(GW_EXPS, s, b, r, key, scale, kind, row_weights(s, r, from, key, kind), &sum);
+  for (; key < end; key += STEP)
+    weigh_vectors(STEP / GW_VL, s, b, r, key, scale, kind, row_weights(s, r, from, key, kind),
+                  &sum);
   b->sum[r] = sum;
 }
 
@@ -182,10 +195,12 @@ GW_INLINE GwSpan seen(const Block *b, int64_t t, int64_t key) {
 static void weigh_stretch(const Forward *f, const Scratch *s, Block *b, int64_t key) {
   for (int64_t r = 0; r < b->rows; r++) {
     GwSpan keys = seen(b, r / GW_ROWS, key);
-    if (f->a.bf16)
-      weigh(s, b, r, keys.first, keys.last + 1, f->a.scale, true);
+    if (gw_is_pairs(f->a.kind))
+      weigh(s, b, r, keys.first, keys.last + 1, f->a.scale, GW_TILE_PAIRS);
+    else if (f->a.kind == GW_TILE_BF16)
+      weigh(s, b, r, keys.first, keys.last + 1, f->a.scale, GW_TILE_BF16);
     else
-      weigh(s, b, r, keys.first, keys.last + 1, f->a.scale, false);
+      weigh(s, b, r, keys.first, keys.last + 1, f->a.scale, GW_TILE_F32);
   }
 }
 
@@ -193,18 +208,18 @@ static void weigh_stretch(const Forward *f, const Scratch *s, Block *b, int64_t 
 static void add_stretch(const Forward *f, const Scratch *s, const Block *b, int64_t key) {
   const GwHeads *a = &f->a;
   int64_t held = f->once ? key : 0; /* where the packed values begin */
-  unsigned mode = gw_products_begin(a->bf16);
+  unsigned mode = gw_products_begin(a->kind);
   for (int64_t t = 0; t < GW_TILES; t++) {
     GwSpan keys = seen(b, t, key);
     if (keys.first > keys.last) continue;
     GwWeights w = gw_by_rows(tile_scores(s, t) + keys.first * GW_ROWS, GW_ROWS);
     int64_t terms = gw_round_up(keys.last + 1 - keys.first, 2);
     float *y = s->y + t * GW_ROWS * GW_PANEL;
-    const float *x = s->values + (keys.first - held) * GW_PANEL;
+    const float *x = s->values + gw_steps(a->kind, keys.first - held) * GW_PANEL;
     bool fresh = keys.first == b->tile[t].first / STEP * STEP;
     gw_tile_add(a, b->rows == 1 ? 1 : GW_ROWS, fresh, y, GW_BLOCK, w, x, s->value_rows, terms);
   }
-  gw_products_end(a->bf16, mode);
+  gw_products_end(a->kind, mode);
 }
 
 /* y / l + 0 and m + ln l of all rows. */

@@ -6,6 +6,9 @@
  * packed matrix can be a factor on either side of a product. Keys (and, for dy v, values) are also
  * packed in columns: panels of GW_PANEL keys, [keys/GW_PANEL, terms, GW_PANEL].
  *
+ * Where the processor multiplies bf16 in pairs, an element is a pair of terms: a matrix whose columns
+ * are the terms has half as many, one whose rows are the terms has half as many rows.
+ *
  * Every element of every product is one chain of fused multiply-adds in the order of its
  * reference; the tile runs GW_ROWS x 2 vectors of such chains side by side. Sums have an even
  * number of terms here: a product of zeros ends an odd one, which at most turns a -0 into +0, and
@@ -13,7 +16,7 @@
 #ifndef GW_ATTENTION_TILE_H
 #define GW_ATTENTION_TILE_H
 
-#include "kernel/cpu/kernel.h"
+#include "kernel/cpu/gemm_kind.h"
 #include "op/attention_scratch.h"
 
 enum {
@@ -38,7 +41,7 @@ typedef struct {
   int64_t padded; /* head, up to whole panels */
   int64_t width, kv_width;
   float scale;
-  bool bf16;
+  GwTileKind kind; /* of products */
 } GwHeads;
 
 GW_INLINE GwHeads gw_heads_of(const GwShapes *shapes, double window, double operands) {
@@ -51,18 +54,35 @@ GW_INLINE GwHeads gw_heads_of(const GwShapes *shapes, double window, double oper
   a.padded = gw_round_up(a.head, GW_PANEL);
   a.window = window > 0 ? (int64_t)window : INT64_MAX;
   a.scale = 1 / gw_sqrt((float)a.head);
-  a.bf16 = operands == GW_OPERANDS_BF16;
+  a.kind = operands == GW_OPERANDS_BF16 ? GW_KERNEL(gemm_bf16_kind)() : GW_TILE_F32;
   return a;
 }
 
-/* Products of bf16 operands belong between these two (see gw_v_flush_begin). */
-GW_INLINE unsigned gw_products_begin(bool bf16) { return bf16 ? gw_v_flush_begin() : 0; }
-GW_INLINE void gw_products_end(bool bf16, unsigned before) {
-  if (bf16) gw_v_flush_end(before);
+#if defined(GW_ISA_AVX512)
+GW_INLINE bool gw_is_pairs(GwTileKind kind) { return kind == GW_TILE_PAIRS; }
+#else /* never: what follows from it is not compiled to anything */
+GW_INLINE bool gw_is_pairs(GwTileKind kind) { return (void)kind, false; }
+GW_INLINE gw_vf gw_v_pairs_along(gw_vf first, gw_vf second) { return (void)second, first; }
+GW_INLINE gw_vf gw_v_pairs_across(gw_vf even, gw_vf odd) { return (void)odd, even; }
+#endif
+
+/* How many elements stand for `terms` terms; an even number of them. */
+GW_INLINE int64_t gw_steps(GwTileKind kind, int64_t terms) {
+  return gw_is_pairs(kind) ? terms / 2 : terms;
 }
 
-/* A weight as an operand. */
-GW_INLINE gw_vf gw_operand(bool bf16, gw_vf x) { return bf16 ? gw_v_bf16_round(x) : x; }
+/* Products of bf16 operands belong between these two (see gw_v_flush_begin). */
+GW_INLINE unsigned gw_products_begin(GwTileKind kind) {
+  return kind == GW_TILE_BF16 ? gw_v_flush_begin() : 0;
+}
+GW_INLINE void gw_products_end(GwTileKind kind, unsigned before) {
+  if (kind == GW_TILE_BF16) gw_v_flush_end(before);
+}
+
+/* A value as an operand that is no pair. */
+GW_INLINE gw_vf gw_operand(GwTileKind kind, gw_vf x) {
+  return kind == GW_TILE_BF16 ? gw_v_bf16_round(x) : x;
+}
 
 /* ---- products ---- */
 
@@ -81,106 +101,138 @@ GW_INLINE GwWeights gw_by_columns(const float *x) {
   return (GwWeights){x, GW_PANEL * GW_PANEL, true};
 }
 
-GW_INLINE gw_vf gw_product(bool bf16, gw_vf a, gw_vf b, gw_vf sum) {
-#if defined(GW_ISA_GENERIC)
-  if (bf16) return gw_v_fma_bf16(a, b, sum);
+GW_INLINE gw_vf gw_product(GwTileKind kind, gw_vf a, gw_vf b, gw_vf sum) {
+#if defined(GW_ISA_AVX512)
+  if (kind == GW_TILE_PAIRS) return gw_v_fma_pairs(a, b, sum);
 #endif
-  (void)bf16;
-  return gw_v_fma(a, b, sum);
+  return kind == GW_TILE_F32 ? gw_v_fma(a, b, sum) : gw_v_fma_bf16(a, b, sum);
 }
 
-/* sum[r] += weight(r) x for one term */
-GW_INLINE void gw_tile_term(int rows, int vectors, bool bf16, gw_vf sum[][2], const float *weight,
-                            int64_t row, const float *x) {
+/* What the compiler knows of a tile. */
+typedef struct {
+  int rows, vectors;
+  GwTileKind kind;
+  bool by_columns;
+} GwTileShape;
+
+/* sum[r] += weight(r) x for one step */
+GW_INLINE void gw_tile_step(GwTileShape shape, gw_vf sum[][2], const float *weight,
+                            const float *x) {
+  const int64_t row = shape.by_columns ? 1 : GW_PANEL;
   gw_vf term[2];
-  GW_UNROLL for (int j = 0; j < vectors; j++) { term[j] = gw_v_load(x + j * GW_VL); }
-  GW_UNROLL for (int r = 0; r < rows; r++) {
+  GW_UNROLL for (int j = 0; j < shape.vectors; j++) { term[j] = gw_v_load(x + j * GW_VL); }
+  GW_UNROLL for (int r = 0; r < shape.rows; r++) {
     gw_vf weights = gw_v_set(weight[r * row]);
-    GW_UNROLL for (int j = 0; j < vectors; j++) {
-      sum[r][j] = gw_product(bf16, weights, term[j], sum[r][j]);
+    GW_UNROLL for (int j = 0; j < shape.vectors; j++) {
+      sum[r][j] = gw_product(shape.kind, weights, term[j], sum[r][j]);
     }
   }
 }
 
-/* out[r, c] (+)= Σ_s weight(r, s) x[s, c] for `rows` (up to GW_ROWS) rows and `vectors` (1 or 2)
- * vectors of columns, s < terms in order, with bf16 each odd s before its even partner. `fresh`:
- * from 0 instead of from out. Rows of x and out stand GW_PANEL apart; `terms` is even. All that the
- * inner loop depends on is known to the compiler. */
-GW_INLINE void gw_tile_of(int rows, int vectors, bool bf16, bool by_columns, bool fresh, float *out,
-                          const float *weights, int64_t panel, const float *x, int64_t terms) {
-  const int64_t row = by_columns ? 1 : GW_PANEL, next = by_columns ? GW_PANEL : 1;
-  const int64_t first = bf16 ? 1 : 0, second = 1 - first;
+/* sum += weights x for up to a panel of steps, an even number unless they are pairs. */
+GW_INLINE void gw_tile_panel(GwTileShape shape, gw_vf sum[][2], const float *weight, const float *x,
+                             int64_t steps) {
+  const int64_t next = shape.by_columns ? GW_PANEL : 1;
+  if (gw_is_pairs(shape.kind)) {
+    for (; steps > 0; steps--, weight += next, x += GW_PANEL) gw_tile_step(shape, sum, weight, x);
+    return;
+  }
+  const int64_t first = shape.kind == GW_TILE_BF16 ? 1 : 0, second = 1 - first;
+  for (; steps > 0; steps -= 2, weight += 2 * next, x += 2 * GW_PANEL) {
+    gw_tile_step(shape, sum, weight + first * next, x + first * GW_PANEL);
+    gw_tile_step(shape, sum, weight + second * next, x + second * GW_PANEL);
+  }
+}
+
+/* out[r, c] (+)= Σ_s weight(r, s) x[s, c] for the rows (up to GW_ROWS) and vectors of columns (1 or
+ * 2) of the shape, s < steps in order, with BF16 each odd s before its even partner. `fresh`: from 0
+ * instead of from out. Rows of x and out stand GW_PANEL apart. All that the inner loop depends on
+ * is known to the compiler. */
+GW_INLINE void gw_tile_of(GwTileShape shape, bool fresh, float *out, const float *weights,
+                          int64_t panel, const float *x, int64_t steps) {
   gw_vf sum[GW_ROWS][2];
-  GW_UNROLL for (int r = 0; r < rows; r++) {
-    GW_UNROLL for (int j = 0; j < vectors; j++) { sum[r][j] = gw_v_zero(); }
+  GW_UNROLL for (int r = 0; r < shape.rows; r++) {
+    GW_UNROLL for (int j = 0; j < shape.vectors; j++) { sum[r][j] = gw_v_zero(); }
   }
   if (!fresh) {
-    GW_UNROLL for (int r = 0; r < rows; r++) {
-      GW_UNROLL for (int j = 0; j < vectors; j++) {
+    GW_UNROLL for (int r = 0; r < shape.rows; r++) {
+      GW_UNROLL for (int j = 0; j < shape.vectors; j++) {
         sum[r][j] = gw_v_load(out + r * GW_PANEL + j * GW_VL);
       }
     }
   }
-  for (; terms > 0; terms -= GW_PANEL, weights += panel) {
-    const float *weight = weights;
-    for (int64_t s = gw_min_i64(terms, GW_PANEL); s > 0; s -= 2) {
-      gw_tile_term(rows, vectors, bf16, sum, weight + first * next, row, x + first * GW_PANEL);
-      gw_tile_term(rows, vectors, bf16, sum, weight + second * next, row, x + second * GW_PANEL);
-      weight += 2 * next;
-      x += 2 * GW_PANEL;
-    }
-  }
-  GW_UNROLL for (int r = 0; r < rows; r++) {
-    GW_UNROLL for (int j = 0; j < vectors; j++) {
+  for (; steps > 0; steps -= GW_PANEL, weights += panel, x += GW_PANEL * GW_PANEL)
+    gw_tile_panel(shape, sum, weights, x, gw_min_i64(steps, GW_PANEL));
+  GW_UNROLL for (int r = 0; r < shape.rows; r++) {
+    GW_UNROLL for (int j = 0; j < shape.vectors; j++) {
       gw_v_store(out + r * GW_PANEL + j * GW_VL, sum[r][j]);
     }
   }
 }
 
 /* One function per shape of the inner loop, so that each has the registers to itself. */
-#define GW_TILE(name, rows, vectors, bf16, by_columns)                                             \
+#define GW_TILE(name, ...)                                                                         \
   __attribute__((noinline, unused)) static void name(bool fresh, float *out, const float *weights, \
                                                      int64_t panel, const float *x,                \
-                                                     int64_t terms) {                              \
-    gw_tile_of(rows, vectors, bf16, by_columns, fresh, out, weights, panel, x, terms);             \
+                                                     int64_t steps) {                              \
+    gw_tile_of((GwTileShape){__VA_ARGS__}, fresh, out, weights, panel, x, steps);                  \
   }
-GW_TILE(gw_tile_rows_1, GW_ROWS, 1, false, false)
-GW_TILE(gw_tile_rows_2, GW_ROWS, 2, false, false)
-GW_TILE(gw_tile_rows_1_bf16, GW_ROWS, 1, true, false)
-GW_TILE(gw_tile_rows_2_bf16, GW_ROWS, 2, true, false)
-GW_TILE(gw_tile_columns_1, GW_ROWS, 1, false, true)
-GW_TILE(gw_tile_columns_2, GW_ROWS, 2, false, true)
-GW_TILE(gw_tile_columns_1_bf16, GW_ROWS, 1, true, true)
-GW_TILE(gw_tile_columns_2_bf16, GW_ROWS, 2, true, true)
-GW_TILE(gw_tile_row_1, 1, 1, false, false)
-GW_TILE(gw_tile_row_2, 1, 2, false, false)
-GW_TILE(gw_tile_row_1_bf16, 1, 1, true, false)
-GW_TILE(gw_tile_row_2_bf16, 1, 2, true, false)
+#define GW_TILES_OF(kind)                                                                          \
+  GW_TILE(gw_tile_rows_1_##kind, GW_ROWS, 1, GW_TILE_##kind, false)                                \
+  GW_TILE(gw_tile_rows_2_##kind, GW_ROWS, 2, GW_TILE_##kind, false)                                \
+  GW_TILE(gw_tile_columns_1_##kind, GW_ROWS, 1, GW_TILE_##kind, true)                              \
+  GW_TILE(gw_tile_columns_2_##kind, GW_ROWS, 2, GW_TILE_##kind, true)                              \
+  GW_TILE(gw_tile_row_1_##kind, 1, 1, GW_TILE_##kind, false)                                       \
+  GW_TILE(gw_tile_row_2_##kind, 1, 2, GW_TILE_##kind, false)
+#define GW_TILE_NAMES(kind)                                                                        \
+  {                                                                                                \
+    {gw_tile_rows_1_##kind, gw_tile_rows_2_##kind},                                                \
+        {gw_tile_columns_1_##kind, gw_tile_columns_2_##kind}, {                                    \
+      gw_tile_row_1_##kind, gw_tile_row_2_##kind                                                   \
+    }                                                                                              \
+  }
+GW_TILES_OF(F32)
+GW_TILES_OF(BF16)
+#if defined(GW_ISA_AVX512)
+GW_TILES_OF(PAIRS)
+#endif
+#undef GW_TILES_OF
 #undef GW_TILE
 
 typedef void GwTile(bool fresh, float *out, const float *weights, int64_t panel, const float *x,
-                    int64_t terms);
+                    int64_t steps);
 
-/* The same for the first `columns` columns of a panel of x and out, in whole vectors; `rows` is 1
- * or GW_ROWS (1 only by rows). */
-GW_INLINE void gw_tile(int64_t rows, int64_t columns, bool fresh, bool bf16, float *out,
+/* The same for the first `columns` columns of a panel of x and out, in whole vectors, and an even
+ * number of terms; `rows` is 1 or GW_ROWS (1 only by rows). */
+GW_INLINE void gw_tile(int64_t rows, int64_t columns, bool fresh, GwTileKind kind, float *out,
                        GwWeights w, const float *x, int64_t terms) {
-  static GwTile *const tiles[3][2][2] = {
-      {{gw_tile_rows_1, gw_tile_rows_2}, {gw_tile_rows_1_bf16, gw_tile_rows_2_bf16}},
-      {{gw_tile_columns_1, gw_tile_columns_2}, {gw_tile_columns_1_bf16, gw_tile_columns_2_bf16}},
-      {{gw_tile_row_1, gw_tile_row_2}, {gw_tile_row_1_bf16, gw_tile_row_2_bf16}}};
-  int kind = rows == 1 ? 2 : w.by_columns ? 1 : 0;
-  tiles[kind][bf16][columns > GW_VL](fresh, out, w.at, w.panel, x, terms);
+  static GwTile *const tiles[GW_TILE_KIND_COUNT][3][2] = {
+    GW_TILE_NAMES(F32),
+    GW_TILE_NAMES(BF16),
+#if defined(GW_ISA_AVX512)
+    GW_TILE_NAMES(PAIRS),
+#endif
+  };
+  int side = rows == 1 ? 2 : w.by_columns ? 1 : 0;
+  tiles[kind][side][columns > GW_VL](fresh, out, w.at, w.panel, x, gw_steps(kind, terms));
 }
+#undef GW_TILE_NAMES
 
-/* out (+)= weights x for all columns of a head; x and out have x_rows and out_rows rows. */
+/* out (+)= weights x for all columns of a head; x has room for x_rows terms, out for out_rows rows.
+ */
 GW_INLINE void gw_tile_add(const GwHeads *a, int64_t rows, bool fresh, float *out, int64_t out_rows,
                            GwWeights w, const float *x, int64_t x_rows, int64_t terms) {
   for (int64_t c = 0; c < a->head; c += GW_PANEL)
-    gw_tile(rows, a->head - c, fresh, a->bf16, out + c * out_rows, w, x + c * x_rows, terms);
+    gw_tile(rows, a->head - c, fresh, a->kind, out + c * out_rows, w,
+            x + c * gw_steps(a->kind, x_rows), terms);
 }
 
 /* ---- packing ---- */
+
+/* Floats from one panel of keys packed in columns to the next. */
+GW_INLINE int64_t gw_columns_panel(const GwHeads *a) {
+  return gw_steps(a->kind, a->terms) * GW_PANEL;
+}
 
 /* Asks the caches for a row x [head]: to be read at once, to be read after other work, or to be
  * written. Never fails, whatever the address. */
@@ -200,49 +252,92 @@ GW_INLINE gw_vf gw_load_some(const float *x, int64_t n) {
   return n > 0 ? gw_v_load_n(x, n) : gw_v_zero();
 }
 
-/* Puts x [head] (NULL: zeros), as operands with `bf16`, into one row of a matrix of `rows` rows in
+/* Puts x [head] (NULL: zeros), as operands of the kind, into one row of a matrix of `rows` rows in
  * panels. */
-GW_INLINE void gw_pack_row(const GwHeads *a, bool bf16, const float *x, int64_t rows, float *to) {
+GW_INLINE void gw_pack_row(const GwHeads *a, GwTileKind kind, const float *x, int64_t rows,
+                           float *to) {
   for (int64_t c = 0; c < a->head; c += GW_PANEL, to += rows * GW_PANEL) {
     int64_t left = x ? a->head - c : 0;
-    gw_v_store(to, gw_operand(bf16, gw_load_some(x + c, left)));
-    gw_v_store(to + GW_VL, gw_operand(bf16, gw_load_some(x + c + GW_VL, left - GW_VL)));
+    gw_v_store(to, gw_operand(kind, gw_load_some(x + c, left)));
+    gw_v_store(to + GW_VL, gw_operand(kind, gw_load_some(x + c + GW_VL, left - GW_VL)));
   }
 }
 
-/* Packs n rows [., head], `stride` apart, in panels of `rows` rows; the others become 0. */
+/* 2 GW_VL columns of a row from x on, `left` of them there, as pairs. */
+GW_INLINE gw_vf gw_load_pairs(const float *x, int64_t left) {
+  return gw_v_pairs_along(gw_load_some(x, left), gw_load_some(x + GW_VL, left - GW_VL));
+}
+
+/* The same for a row whose columns are terms of a product. */
+GW_INLINE void gw_pack_terms(const GwHeads *a, const float *x, int64_t rows, float *to) {
+  if (!gw_is_pairs(a->kind)) {
+    gw_pack_row(a, a->kind, x, rows, to);
+    return;
+  }
+  for (int64_t c = 0; c < a->head; c += 2 * GW_PANEL, to += rows * GW_PANEL) {
+    int64_t left = x ? a->head - c : 0;
+    gw_v_store(to, gw_load_pairs(x + c, left));
+    gw_v_store(to + GW_VL, gw_load_pairs(x + c + GW_PANEL, left - GW_PANEL));
+  }
+}
+
+/* Rows `even` and `odd` (each NULL: zeros), which are terms, into one row of `rows` of pairs. */
+GW_INLINE void gw_pack_pair(const GwHeads *a, const float *even, const float *odd, int64_t rows,
+                            float *to) {
+  for (int64_t c = 0; c < a->head; c += GW_PANEL, to += rows * GW_PANEL)
+    for (int64_t d = c; d < c + GW_PANEL; d += GW_VL)
+      gw_v_store(to + (d - c), gw_v_pairs_across(gw_load_some(even + d, even ? a->head - d : 0),
+                                                 gw_load_some(odd + d, odd ? a->head - d : 0)));
+}
+
+/* Packs n rows [., head], `stride` apart, which are terms, in panels with room for `rows` (an even
+ * number) of them; the others become 0. */
 static inline void gw_pack_rows(const GwHeads *a, const float *x, int64_t stride, int64_t n,
                                 int64_t rows, float *to) {
   for (int64_t i = 0; i < rows; i++) {
+    const float *row = i < n ? x + i * stride : NULL;
     if (i + GW_AHEAD < n) gw_expect_row(a, x + (i + GW_AHEAD) * stride, GW_EXPECT_NOW);
-    gw_pack_row(a, a->bf16, i < n ? x + i * stride : NULL, rows, to + i * GW_PANEL);
+    if (!gw_is_pairs(a->kind))
+      gw_pack_row(a, a->kind, row, rows, to + i * GW_PANEL);
+    else if (i % 2 == 0)
+      gw_pack_pair(a, row, i + 1 < n ? row + stride : NULL, rows / 2, to + i / 2 * GW_PANEL);
   }
 }
 
-/* Columns d.. of up to GW_VL of n rows become rows d.. of one half of a panel. */
+/* Columns d.. of up to GW_VL of n rows become rows of one half of a panel: GW_VL steps. */
 GW_INLINE void gw_pack_square(const GwHeads *a, const float *x, int64_t stride, int64_t n,
                               int64_t d, float *to) {
   gw_vf square[GW_VL];
-  int64_t left = a->head - d, rows = gw_min_i64(a->terms - d, GW_VL);
-  if (n >= GW_VL && left >= GW_VL) {
+  const bool pairs = gw_is_pairs(a->kind);
+  int64_t left = a->head - d, rows = gw_min_i64(gw_steps(a->kind, a->terms - d), GW_VL);
+  if (n >= GW_VL && left >= 2 * GW_VL && pairs) {
+    GW_UNROLL for (int i = 0; i < GW_VL; i++) {
+      square[i] = gw_load_pairs(x + i * stride + d, 2 * GW_VL);
+    }
+  } else if (n >= GW_VL && left >= GW_VL && !pairs) {
     GW_UNROLL for (int i = 0; i < GW_VL; i++) { square[i] = gw_v_load(x + i * stride + d); }
   } else {
-    for (int i = 0; i < GW_VL; i++)
-      square[i] = i < n ? gw_load_some(x + i * stride + d, left) : gw_v_zero();
+    for (int i = 0; i < GW_VL; i++) {
+      square[i] = gw_v_zero();
+      if (i >= n) continue;
+      const float *from = x + i * stride + d;
+      square[i] = pairs ? gw_load_pairs(from, left) : gw_load_some(from, left);
+    }
   }
   for (int64_t i = GW_VL; i < gw_min_i64(n, 2 * GW_VL); i++)
     __builtin_prefetch(x + i * stride + d, 0, 3);
   gw_v_transpose(square);
-  for (int64_t i = 0; i < rows; i++)
-    gw_v_store(to + (d + i) * GW_PANEL, gw_operand(a->bf16, square[i]));
+  to += gw_steps(a->kind, d) * GW_PANEL;
+  for (int64_t i = 0; i < rows; i++) gw_v_store(to + i * GW_PANEL, gw_operand(a->kind, square[i]));
 }
 
 /* Packs n rows [., head], `stride` apart, in columns; 0 where the last panel has no row. */
 static inline void gw_pack_columns(const GwHeads *a, const float *x, int64_t stride, int64_t n,
                                    float *to) {
-  for (int64_t first = 0; first < n; first += GW_PANEL, to += a->terms * GW_PANEL)
+  const int64_t square = gw_is_pairs(a->kind) ? 2 * GW_VL : GW_VL;
+  for (int64_t first = 0; first < n; first += GW_PANEL, to += gw_columns_panel(a))
     for (int64_t half = 0; half < GW_PANEL; half += GW_VL)
-      for (int64_t d = 0; d < a->head; d += GW_VL)
+      for (int64_t d = 0; d < a->head; d += square)
         gw_pack_square(a, x + (first + half) * stride, stride, n - first - half, d, to + half);
 }
 

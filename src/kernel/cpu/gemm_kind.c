@@ -2,7 +2,7 @@
  * run it as often as a fused multiply-add, others so seldom that multiplying what was widened to
  * f32 is faster. Both give the same bits, so the choice may be made by a measurement: a few
  * microseconds of each, once. */
-#include "kernel/cpu/gemm_parts.h"
+#include "kernel/cpu/gemm_kind.h"
 
 #if defined(GW_ISA_AVX512)
 

@@ -12,6 +12,7 @@
 #define GW_GEMM_PARTS_H
 
 #include "kernel/cpu/gemm.h"
+#include "kernel/cpu/gemm_kind.h"
 
 enum {
   GW_TILE_COLUMNS = GW_TILE_VECTORS * GW_VL,
@@ -24,14 +25,6 @@ enum {
 };
 
 _Static_assert((int)GW_TILE_ROWS <= (int)GW_A_DEPTH, "a vector holds a tile's rows");
-
-/* What the elements of panels are and how they are multiplied. */
-typedef enum {
-  GW_TILE_F32,   /* f32 */
-  GW_TILE_BF16,  /* f32 rounded to bf16, by gw_v_fma_bf16, the second of each pair first */
-  GW_TILE_PAIRS, /* two bf16, the earlier k in the lower half, by vdpbf16ps: the same bits */
-  GW_TILE_KIND_COUNT
-} GwTileKind;
 
 /* Rows cut into panels of almost equal heights: no tile is nearly empty. */
 typedef struct {
@@ -91,9 +84,6 @@ static inline __attribute__((always_inline)) void gw__hold(gw_vf *v) {
   (void)v;
 #endif
 }
-
-/* BF16 or PAIRS: the faster on this processor. */
-GwTileKind GW_KERNEL(gemm_bf16_kind)(void);
 
 /* gemm with the kind chosen: PAIRS only where the processor has vdpbf16ps. */
 void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch);
