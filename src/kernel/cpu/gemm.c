@@ -7,14 +7,14 @@
 #include "kernel/cpu/gemm_parts.h"
 
 enum {
-  PANELS_B = (GW_STEP_BLOCK + 1) * GW_COLUMN_BLOCK, /* floats */
+  PANELS_B = (GW_STEP_BLOCK + 1) * GW_COLUMN_BLOCK, /* floats; they stay in L2 */
   /* Rows of A are packed one panel at a time; columns of A several, so that reading along them uses
    * whole cache lines. */
   PANELS_PACKED_BY_DEPTH = 2,
   PANELS_A = PANELS_PACKED_BY_DEPTH * GW_A_PANEL,
-  ROWS_C = 512, /* of a task whose C is in scratch */
-  PANELS_C = ROWS_C * GW_COLUMN_BLOCK,
-  SERIAL_WORK = 1 << 18 /* multiply-adds that are not worth waking the threads */
+  COLUMNS_MOST = 1024,              /* of a block: a panel of finished rows stays in L2 */
+  PANELS_C = 512 * GW_COLUMN_BLOCK, /* a task's C, where it is in scratch */
+  SERIAL_WORK = 1 << 18             /* multiply-adds that are not worth waking the threads */
 };
 _Static_assert((PANELS_A + PANELS_B + PANELS_C) * 4 <= GW_GEMM_SCRATCH, "all fits in the scratch");
 
@@ -25,6 +25,7 @@ typedef struct {
   int64_t rows, columns; /* of a task's rectangle */
   int64_t row_tasks;
   int64_t block_columns, block_depth;
+  int64_t columns_most; /* of a block: its panels of B fill their place */
 } Plan;
 
 /* A part of an operand that is going to be packed, and how far it has been brought nearer. */
@@ -200,10 +201,15 @@ static int64_t equal_part(int64_t n, int64_t largest, int64_t unit) {
   return gw_ceil_div(gw_ceil_div(n, parts), unit) * unit;
 }
 
+/* Columns of a block of a task that has so many. */
+static int64_t block_of(const Plan *plan, int64_t columns) {
+  return equal_part(columns, plan->columns_most, GW_TILE_COLUMNS);
+}
+
 /* What one k costs a task of rows x columns: 1 for each element of C, and, as measured, about 8 to
  * pack an element of A or B. */
-static double task_cost(int64_t rows, int64_t columns) {
-  double blocks = (double)gw_ceil_div(columns, GW_COLUMN_BLOCK);
+static double task_cost(const Plan *plan, int64_t rows, int64_t columns) {
+  double blocks = (double)gw_ceil_div(columns, plan->columns_most);
   return (double)rows * (double)columns + 8 * ((double)rows * blocks + (double)columns);
 }
 
@@ -216,11 +222,11 @@ static void cut(Plan *plan, const GwGemm *gemm, int64_t threads) {
       if (threads * waves % column_parts) continue;
       int64_t row_parts = threads * waves / column_parts;
       int64_t rows = gw_ceil_div(gemm->rows, row_parts);
-      if (!gemm->c) rows = equal_part(rows, ROWS_C, 1);
       int64_t columns =
           equal_part(gemm->columns, gw_ceil_div(gemm->columns, column_parts), GW_TILE_COLUMNS);
+      if (!gemm->c) rows = equal_part(rows, PANELS_C / block_of(plan, columns), 1);
       int64_t tasks = gw_ceil_div(gemm->rows, rows) * gw_ceil_div(gemm->columns, columns);
-      double cost = task_cost(rows, columns);
+      double cost = task_cost(plan, rows, columns);
       double total = cost * (double)gw_ceil_div(tasks, threads) + (threads > 1 ? cost / 64 : 0);
       if (best > 0 && total >= best) continue;
       best = total;
@@ -242,10 +248,12 @@ void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char 
   }
   bool serial = gemm->rows * gemm->columns * gemm->depth < SERIAL_WORK;
   Plan plan = {.gemm = gemm, .kind = kind, .scratch = scratch};
+  int64_t pair = kind == GW_TILE_PAIRS ? 2 : 1;
+  plan.block_depth = equal_part(gemm->depth, pair * GW_STEP_BLOCK, kind == GW_TILE_F32 ? 1 : 2);
+  int64_t panels = PANELS_B / gw__panel_b(gw_ceil_div(plan.block_depth, pair));
+  plan.columns_most = gw_min_i64(panels * GW_TILE_COLUMNS, COLUMNS_MOST);
   cut(&plan, gemm, serial ? 1 : gw_pool_threads(pool));
-  plan.block_columns = equal_part(plan.columns, GW_COLUMN_BLOCK, GW_TILE_COLUMNS);
-  int64_t most = kind == GW_TILE_PAIRS ? 2 * GW_STEP_BLOCK : GW_STEP_BLOCK;
-  plan.block_depth = equal_part(gemm->depth, most, kind == GW_TILE_F32 ? 1 : 2);
+  plan.block_columns = block_of(&plan, plan.columns);
   int64_t tasks = plan.row_tasks * gw_ceil_div(gemm->columns, plan.columns);
   gw_pool_run(serial ? NULL : pool, tasks, run_task, &plan);
 }

@@ -17,7 +17,7 @@
 enum {
   GW_TILE_COLUMNS = GW_TILE_VECTORS * GW_VL,
   GW_STEP_BLOCK = 384,   /* steps per block: a panel of A stays in L1 or near it */
-  GW_COLUMN_BLOCK = 384, /* columns per block: the panels of B stay in L2 */
+  GW_COLUMN_BLOCK = 384, /* columns per block of so many steps; more where it has fewer */
 
   GW_A_ROW = GW_STEP_BLOCK + 16, /* not a multiple of 1 KiB: rows fall in different cache sets */
   GW_A_DEPTH = GW_VL,
