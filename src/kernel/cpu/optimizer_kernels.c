@@ -10,7 +10,7 @@
 
 enum {
   UNIT = 6,      /* in hyper */
-  STRETCH = 256, /* elements of adamw at a time, so that their gradients stay on the stack */
+  STRETCH = 256, /* elements of adamw at a time: hashed while they are in L1 */
   HASHED = GW_HASH_BLOCK / sizeof(float), /* elements of a hash block */
   AHEAD_BYTES = 4096,                     /* what the processor's own prefetching does not reach */
 };
@@ -75,12 +75,24 @@ typedef struct {
   gw_vf minus_lr, beta1, beta2, rest1, rest2, fix1, fix2, epsilon, decay;
 } Step;
 
-static inline void update_some(const Step *s, float *p, float *m, float *v, const float *gradient,
-                               int64_t n) {
+/* (float)(total scale) for n totals, n <= GW_VL */
+static inline gw_vf narrowed(const int64_t *total, double scale, int64_t n) {
+  if (n < GW_VL) {
+    float g[GW_VL] = {0};
+    for (int64_t i = 0; i < n; i++) g[i] = (float)((double)total[i] * scale);
+    return gw_v_load(g);
+  }
+  gw_vu whole[2];
+  memcpy(whole, total, sizeof whole);
+  return gw_v_join(__builtin_convertvector(gw_vd_from_int(whole[0]) * scale, gw_vh),
+                   __builtin_convertvector(gw_vd_from_int(whole[1]) * scale, gw_vh));
+}
+
+static inline void update_some(const Step *s, float *p, float *m, float *v, gw_vf g, int64_t n) {
   gw_prefetch((const char *)p + AHEAD_BYTES);
   gw_prefetch((const char *)m + AHEAD_BYTES);
   gw_prefetch((const char *)v + AHEAD_BYTES);
-  gw_vf g = gw_v_get(gradient, n), old = gw_v_get(p, n);
+  gw_vf old = gw_v_get(p, n);
   gw_vf m_new = gw_v_fma(s->beta1, gw_v_get(m, n), gw_v_mul(s->rest1, g));
   gw_vf v_new = gw_v_fma(s->beta2, gw_v_get(v, n), gw_v_mul(s->rest2, gw_v_mul(g, g)));
   gw_vf root = gw_v_add(gw_v_sqrt(gw_v_mul(v_new, s->fix2)), s->epsilon);
@@ -91,24 +103,17 @@ static inline void update_some(const Step *s, float *p, float *m, float *v, cons
 }
 
 /* value: p, m and v */
-static void update_stretch(const Step *s, float *const value[3], const float *gradient, int64_t n) {
+static void update_stretch(const Step *s, float *const value[3], const int64_t *total, double scale,
+                           int64_t n) {
   float *p = value[0], *m = value[1], *v = value[2];
   int64_t i = 0;
-  for (; i + GW_VL <= n; i += GW_VL) update_some(s, p + i, m + i, v + i, gradient + i, GW_VL);
-  if (i < n) update_some(s, p + i, m + i, v + i, gradient + i, n - i);
-}
-
-/* out = (float)(total scale) for n totals */
-static void narrow(const int64_t *total, int64_t n, double scale, float *out) {
-  int64_t i = 0;
-  for (; i + GW_VD <= n; i += GW_VD) {
-    gw_prefetch((const char *)(total + i) + 2 * AHEAD_BYTES);
-    gw_vu whole;
-    memcpy(&whole, total + i, sizeof whole);
-    gw_vh g = __builtin_convertvector(gw_vd_from_int(whole) * scale, gw_vh);
-    memcpy(out + i, &g, sizeof g);
+  for (; i + GW_VL <= n; i += GW_VL) {
+    const char *ahead = (const char *)(total + i) + 2 * AHEAD_BYTES;
+    gw_prefetch(ahead);
+    gw_prefetch(ahead + GW_VL * sizeof *total / 2);
+    update_some(s, p + i, m + i, v + i, narrowed(total + i, scale, GW_VL), GW_VL);
   }
-  for (; i < n; i++) out[i] = (float)((double)total[i] * scale);
+  if (i < n) update_some(s, p + i, m + i, v + i, narrowed(total + i, scale, n - i), n - i);
 }
 
 /* One unit of call's p, m and v: updated a stretch at a time, each hashed while it is in the first
@@ -123,11 +128,10 @@ static uint64_t update_unit(const GwCall *call, const Step *step, int64_t unit) 
     XXH3_64bits_reset_withSeed(&hash[k], gw_hash_block_seed(seeds[k], (uint64_t)unit));
   }
   for (int64_t first = unit * HASHED; first < last; first += STRETCH) {
-    float *value[3], gradient[STRETCH];
+    float *value[3];
     int64_t n = gw_min_i64(last - first, STRETCH);
     for (int k = 0; k < 3; k++) value[k] = (float *)call->in[k] + first;
-    narrow((const int64_t *)call->in[3] + first, n, scale, gradient);
-    update_stretch(step, value, gradient, n);
+    update_stretch(step, value, (const int64_t *)call->in[3] + first, scale, n);
     for (int k = 0; k < 3; k++) XXH3_64bits_update(&hash[k], value[k], (size_t)n * sizeof(float));
   }
   uint64_t sum = 0;

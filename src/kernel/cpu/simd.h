@@ -476,6 +476,20 @@ typedef uint64_t gw_vu __attribute__((vector_size(GW_VD * 8)));
 typedef float gw_vh __attribute__((vector_size(GW_VD * 4)));
 typedef int32_t gw_vhi __attribute__((vector_size(GW_VD * 4)));
 
+/* Both halves of a vector. */
+static inline gw_vf gw_v_join(gw_vh low, gw_vh high) {
+#if defined(GW_ISA_AVX512)
+  return _mm512_insertf32x8(_mm512_castps256_ps512((__m256)low), (__m256)high, 1);
+#elif defined(GW_ISA_AVX2)
+  return _mm256_set_m128((__m128)high, (__m128)low);
+#else
+  gw_vf v;
+  memcpy(v.at, &low, sizeof low);
+  memcpy(v.at + GW_VD, &high, sizeof high);
+  return v;
+#endif
+}
+
 /* Products of the lower 32 bits. */
 static inline gw_vu gw_vu_mul32(gw_vu a, gw_vu b) {
 #if defined(GW_ISA_AVX512)
