@@ -3,9 +3,11 @@
 #include "support.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/hash64.h"
@@ -79,6 +81,34 @@ static void pool_runs_every_task_once(void **state) {
   }
 }
 
+enum { WAKES = 3, WORKERS = 2 };
+static cpu_set_t seen[WORKERS];
+
+/* Both tasks wait for each other, so that no thread can take both. */
+static void note_processors(void *context, int64_t task, int thread) {
+  (void)thread;
+  _Atomic int *here = context;
+  (*here)++;
+  while (*here < WORKERS) sched_yield();
+  assert_int_equal(sched_getaffinity(0, sizeof seen[task], &seen[task]), 0);
+}
+
+/* A worker is woken beside the caller; that it may run anywhere again shows here. */
+static void workers_that_slept_may_run_anywhere(void **state) {
+  (void)state;
+  GwPool *pool;
+  cpu_set_t allowed;
+  assert_int_equal(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+  assert_ok(gw_pool_create(WORKERS, &pool));
+  for (int wake = 0; wake < WAKES; wake++) {
+    _Atomic int here = 0;
+    nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL); /* they spin before they sleep */
+    gw_pool_run(pool, WORKERS, note_processors, &here);
+    for (int i = 0; i < WORKERS; i++) assert_true(CPU_EQUAL(&seen[i], &allowed));
+  }
+  gw_pool_destroy(pool);
+}
+
 static void block_hashes_add_up(void **state) {
   (void)state;
   enum { SIZE = 5 * GW_HASH_BLOCK + 77 };
@@ -106,6 +136,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(permute_is_a_bijection),
       cmocka_unit_test(double_functions_agree_with_libm),
       cmocka_unit_test(pool_runs_every_task_once),
+      cmocka_unit_test(workers_that_slept_may_run_anywhere),
       cmocka_unit_test(block_hashes_add_up),
       cmocka_unit_test(messages_quote_the_one_before),
   };

@@ -201,6 +201,20 @@ processor_rounds(const float *x, float *rounded) {
   }
 }
 
+/* The same of 16 numbers at a time with their successors in the instruction's other operand. */
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) static void
+processor_rounds_two(const float *x, float *rounded) {
+  for (int i = 0; i < CASES; i += 32) {
+    __m512i both =
+        (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16), _mm512_loadu_ps(x + i));
+    for (int half = 0; half < 2; half++) {
+      __m256i some = half ? _mm512_extracti64x4_epi64(both, 1) : _mm512_castsi512_si256(both);
+      __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(some), 16);
+      _mm512_storeu_si512(rounded + i + 16 * half, wide);
+    }
+  }
+}
+
 /* got = sum + a·b of both halves by vdpbf16ps */
 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) static void
 processor_adds_pairs(void) {
@@ -222,6 +236,7 @@ static bool processor_has_bf16(void) { return __builtin_cpu_supports("avx512bf16
 #else
 
 static void processor_rounds(const float *x, float *rounded) { memcpy(rounded, x, sizeof got); }
+static void processor_rounds_two(const float *x, float *rounded) { processor_rounds(x, rounded); }
 static void processor_adds_pairs(void) {}
 static bool processor_has_bf16(void) { return false; }
 
@@ -244,6 +259,8 @@ static void the_processor_agrees(void **state) {
     for (int i = 0; i < CASES; i++) wanted[i] = gw_bf16_round(sum[i]);
     processor_rounds(sum, got);
     assert_same("vcvtneps2bf16 of the sum");
+    processor_rounds_two(sum, got);
+    assert_same("vcvtne2ps2bf16 of the sum");
   }
 }
 
