@@ -12,6 +12,7 @@
 
 enum {
   STRETCH = GW_ATTENTION_STRETCH,
+  PANELS_AHEAD = 2,                    /* of keys */
   STEP = GW_PANEL > 16 ? GW_PANEL : 16 /* stretches begin at whole panels and partial sums */
 };
 
@@ -105,6 +106,13 @@ GW_INLINE void expect_next(const Forward *f, const Block *b, int64_t r) {
     gw_expect_row(a, f->q + (b->at[r] + GW_BLOCK * a->heads) * a->head, GW_EXPECT_SOON);
 }
 
+/* Where a block passes once, its keys and values come from memory: rows first.. of x, a kv head's,
+ * are asked for before they are packed. */
+static void expect_rows(const Forward *f, const float *x, int64_t first, int64_t count) {
+  for (int64_t i = first; i < gw_min_i64(first + count, f->keys); i++)
+    gw_expect_row(&f->a, x + i * f->a.kv_width, GW_EXPECT_SOON);
+}
+
 /* The products of the block with a packed panel of keys. */
 static void score_panel(const Forward *f, const Scratch *s, const Block *b, int64_t key,
                         const float *panel) {
@@ -119,13 +127,19 @@ static void score_panel(const Forward *f, const Scratch *s, const Block *b, int6
   }
 }
 
-static void score_block(const Forward *f, const Scratch *s, const Block *b, const float *k) {
+static void score_block(const Forward *f, const Scratch *s, const Block *b, const float *k,
+                        const float *v) {
   const GwHeads *a = &f->a;
+  const int64_t first = b->all.first / GW_PANEL * GW_PANEL, ahead = PANELS_AHEAD * GW_PANEL;
   unsigned mode = gw_products_begin(a->kind);
-  for (int64_t key = b->all.first / GW_PANEL * GW_PANEL; key <= b->all.last; key += GW_PANEL) {
-    if (f->once)
+  if (f->once) expect_rows(f, k, first, ahead);
+  for (int64_t key = first; key <= b->all.last; key += GW_PANEL) {
+    if (f->once) {
+      expect_rows(f, k, key + ahead, GW_PANEL);
+      if (key < first + STRETCH) expect_rows(f, v, key, GW_PANEL); /* the first to be packed */
       gw_pack_columns(a, k + key * a->kv_width, a->kv_width, gw_min_i64(f->keys - key, GW_PANEL),
                       s->keys);
+    }
     score_panel(f, s, b, key, f->once ? s->keys : s->keys + key / GW_PANEL * gw_columns_panel(a));
   }
   gw_products_end(a->kind, mode);
@@ -240,13 +254,15 @@ static void finish(const Forward *f, const Scratch *s, const Block *b) {
 static void attend(const Forward *f, const Scratch *s, Block *b, const float *k, const float *v) {
   const GwHeads *a = &f->a;
   load_queries(f, s, b);
-  score_block(f, s, b, k);
+  score_block(f, s, b, k, v);
   for (int64_t r = 0; r < b->rows; r++)
     b->m[r] = a->scale * largest(s, r, b->span[r]); /* scale > 0: rounding keeps the order */
   for (int64_t key = b->all.first / STEP * STEP; key <= b->all.last; key += STRETCH) {
-    if (f->once)
+    if (f->once) {
+      expect_rows(f, v, key + STRETCH, STRETCH);
       gw_pack_rows(a, v + key * a->kv_width, a->kv_width, gw_min_i64(f->keys - key, STRETCH),
                    STRETCH, s->values);
+    }
     weigh_stretch(f, s, b, key);
     add_stretch(f, s, b, key);
   }

@@ -1,6 +1,7 @@
 /* The product of few rows with a matrix of contiguous columns, y = x Wᵀ for a few tokens: reading W
  * once is all the time it takes. So W is not packed: squares of it are transposed in registers and
- * multiplied at once, and what comes next is asked for in time.
+ * multiplied at once. Meanwhile the next strip of columns, which lies in one piece, is brought into
+ * L2 line by line, in the order in which memory likes to be read.
  *
  * Where k ends within a square, +0 in A and -0 in B give products of -0, which leave every sum as
  * it is. */
@@ -10,9 +11,8 @@
 
 enum {
   ROWS_MOST = GW_VL / 2, /* rows at a time: their sums and a square fit the registers */
-  AHEAD = 128,           /* floats; what a row of W is asked for before it is read */
   TASK_FLOATS = 1 << 15, /* of W that are worth waking a thread */
-  TASKS_PER_THREAD = 4,
+  TASKS_PER_THREAD = 1,
 };
 
 typedef struct {
@@ -39,12 +39,11 @@ INLINE gw_vf rounded(gw_vf v, GwTileKind kind) {
 /* GW_VL columns at k, n values of each, as a square of GW_VL rows. */
 INLINE void load_square(gw_vf square[GW_VL], const Strip *strip, int64_t k, GwTileKind kind) {
   const float *from = strip->b + k;
-  /* behind a row's end, its successor in the next strip begins */
-  int64_t next = k + AHEAD < strip->depth ? AHEAD : AHEAD - strip->depth + GW_VL * strip->b_column;
+  const float *next = strip->b + GW_VL * (strip->b_column + k); /* as far into the next strip */
   int64_t n = gw_min_i64(strip->depth - k, GW_VL);
   if (n == GW_VL && strip->columns == GW_VL) {
     GW_UNROLL for (int j = 0; j < GW_VL; j++) {
-      __builtin_prefetch(from + j * strip->b_column + next);
+      if (j * GW_VL % (int)GW_LINE_FLOATS == 0) gw_prefetch(next + j * GW_VL);
       square[j] = rounded(gw_v_load(from + j * strip->b_column), kind);
     }
   } else {
@@ -119,6 +118,11 @@ FOR_ROWS(DEFINE, F32)
 FOR_ROWS(DEFINE, BF16)
 static RunStrip *const strips[2][ROWS_MOST] = {{FOR_ROWS(NAME, F32)}, {FOR_ROWS(NAME, BF16)}};
 
+/* The first strip, which no other has asked for. */
+static void ask_for(const float *from, int64_t floats) {
+  for (int64_t i = 0; i < floats; i += GW_LINE_FLOATS) gw_prefetch(from + i);
+}
+
 static void run_columns(void *context, int64_t task, int thread) {
   const Stream *stream = context;
   const GwGemm *gemm = stream->gemm;
@@ -130,6 +134,7 @@ static void run_columns(void *context, int64_t task, int thread) {
   strip.accumulate = gemm->accumulate;
   strip.c_row = gemm->c ? gemm->c_row : stream->columns;
   float *c = gemm->c ? gemm->c + first : block;
+  ask_for(gemm->b.at + first * gemm->b.column, GW_VL * gemm->b.column);
   for (int64_t j = first; j < last; j += GW_VL) {
     strip.columns = gw_min_i64(last - j, GW_VL);
     strip.b = gemm->b.at + j * gemm->b.column;
