@@ -13,6 +13,7 @@
 enum {
   STRETCH = GW_ATTENTION_STRETCH,
   PANELS_AHEAD = 2,                    /* of keys */
+  VALUES_AHEAD = 64 * 1024,            /* floats */
   STEP = GW_PANEL > 16 ? GW_PANEL : 16 /* stretches begin at whole panels and partial sums */
 };
 
@@ -113,6 +114,11 @@ static void expect_rows(const Forward *f, const float *x, int64_t first, int64_t
     gw_expect_row(&f->a, x + i * f->a.kv_width, GW_EXPECT_SOON);
 }
 
+/* How many rows of values are asked for along with the keys: what stays in L2 until its turn. */
+static int64_t values_ahead(const GwHeads *a) {
+  return gw_max_i64(VALUES_AHEAD / a->head / STRETCH, 1) * STRETCH;
+}
+
 /* The products of the block with a packed panel of keys. */
 static void score_panel(const Forward *f, const Scratch *s, const Block *b, int64_t key,
                         const float *panel) {
@@ -136,7 +142,7 @@ static void score_block(const Forward *f, const Scratch *s, const Block *b, cons
   for (int64_t key = first; key <= b->all.last; key += GW_PANEL) {
     if (f->once) {
       expect_rows(f, k, key + ahead, GW_PANEL);
-      if (key < first + STRETCH) expect_rows(f, v, key, GW_PANEL); /* the first to be packed */
+      if (key < first + values_ahead(a)) expect_rows(f, v, key, GW_PANEL);
       gw_pack_columns(a, k + key * a->kv_width, a->kv_width, gw_min_i64(f->keys - key, GW_PANEL),
                       s->keys);
     }
@@ -259,7 +265,7 @@ static void attend(const Forward *f, const Scratch *s, Block *b, const float *k,
     b->m[r] = a->scale * largest(s, r, b->span[r]); /* scale > 0: rounding keeps the order */
   for (int64_t key = b->all.first / STEP * STEP; key <= b->all.last; key += STRETCH) {
     if (f->once) {
-      expect_rows(f, v, key + STRETCH, STRETCH);
+      expect_rows(f, v, key + values_ahead(a), STRETCH);
       gw_pack_rows(a, v + key * a->kv_width, a->kv_width, gw_min_i64(f->keys - key, STRETCH),
                    STRETCH, s->values);
     }
