@@ -43,9 +43,7 @@ as_printed() {
   rm -rf "$work/run"
 }
 
-write_text "$work/text.txt" 40000
-run prepare --out "$work/data" "$work/text.txt"
-check "prepare succeeds" test $code -eq 0
+prepare_text 40000
 as_printed "tiny llama" "$work/data" "${llama[@]}" train.checkpoint_every=1
 
 large=(model.layers=4 model.width=512 model.heads=8 model.context=128 train.lane_batch=6
