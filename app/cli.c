@@ -52,6 +52,25 @@ int gw_cli_print_json(json_t *object) {
   return gw_cli_failed(gw_fail(GW_IO, "cannot write to standard output: %s", strerror(errno)));
 }
 
+GwOption gw_cli_option_json(bool *json) {
+  const char *help = "print one JSON object instead of text";
+  return (GwOption){"json", NULL, help, GW_OPTION_FLAG, json, 0, 0};
+}
+
+GwOption gw_cli_option_threads(int32_t *threads) {
+  return (GwOption){"threads", "N", "0: all", GW_OPTION_I32, threads, 0, 1024};
+}
+
+GwOption gw_cli_option_isa(const char **isa) {
+  const char *help = "generic, avx2 or avx512; without it the best";
+  return (GwOption){"isa", "NAME", help, GW_OPTION_TEXT, isa, 0, 0};
+}
+
+GwOption gw_cli_option_backend(const char **backend) {
+  const char *help = "the same result, much slower with reference";
+  return (GwOption){"backend", "cpu|reference", help, GW_OPTION_CHOICE, backend, 0, 0};
+}
+
 /* " (default X)" for a value that is set before parsing; nothing for zeros and flags. */
 static void print_default(const GwOption *option) {
   switch (option->type) {

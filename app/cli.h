@@ -64,6 +64,12 @@ typedef struct {
   int override_count;
 } GwArguments;
 
+/* Options that several commands have; none changes what is computed. */
+GwOption gw_cli_option_json(bool *json);
+GwOption gw_cli_option_threads(int32_t *threads);
+GwOption gw_cli_option_isa(const char **isa);
+GwOption gw_cli_option_backend(const char **backend);
+
 /* true: go on. false: --help was printed or the command line was wrong (one "error:" line was
  * printed); return *exit_code. */
 bool gw_cli_parse(const GwCommand *command, int argc, char **argv, GwArguments *out,

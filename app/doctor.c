@@ -67,8 +67,7 @@ static int print_json(const GwDoctorReport *report) {
 
 int gw_command_doctor(int argc, char **argv) {
   bool json = false;
-  const GwOption options[] = {
-      {"json", NULL, "print one JSON object instead of text", GW_OPTION_FLAG, &json, 0, 0}};
+  const GwOption options[] = {gw_cli_option_json(&json)};
   const GwCommand command = {
       .name = "doctor",
       .usage = "[--json]",

@@ -37,12 +37,10 @@ int gw_command_eval(int argc, char **argv) {
       {"text", "FILE", "a text, taken as one document", GW_OPTION_TEXT, &eval.text_file, 0, 0},
       {"stride", "N", "tokens that windows advance by; 0: the context", GW_OPTION_I64, &eval.stride,
        0, 1 << 30},
-      {"threads", "N", "0: all", GW_OPTION_I32, &eval.execution.threads, 0, 1024},
-      {"isa", "NAME", "generic, avx2 or avx512; without it the best", GW_OPTION_TEXT,
-       &eval.execution.isa, 0, 0},
-      {"backend", "cpu|reference", "the same numbers, much slower with reference", GW_OPTION_CHOICE,
-       &eval.execution.backend, 0, 0},
-      {"json", NULL, "print one JSON object instead of text", GW_OPTION_FLAG, &json, 0, 0}};
+      gw_cli_option_threads(&eval.execution.threads),
+      gw_cli_option_isa(&eval.execution.isa),
+      gw_cli_option_backend(&eval.execution.backend),
+      gw_cli_option_json(&json)};
   const GwCommand command = {
       .name = "eval",
       .usage = "RUN|CHECKPOINT (--data DIR | --text FILE) [options]",

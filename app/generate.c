@@ -70,11 +70,9 @@ int gw_command_generate(int argc, char **argv) {
       {"top-p", "P", "among the fewest that together have probability P", GW_OPTION_F64,
        &generation.top_p, 1e-9, 1},
       {"seed", "S", "the same seed gives the same text", GW_OPTION_U64, &generation.seed, 0, 0},
-      {"threads", "N", "0: all", GW_OPTION_I32, &generation.execution.threads, 0, 1024},
-      {"isa", "NAME", "generic, avx2 or avx512; without it the best", GW_OPTION_TEXT,
-       &generation.execution.isa, 0, 0},
-      {"backend", "cpu|reference", "the same text, much slower with reference", GW_OPTION_CHOICE,
-       &generation.execution.backend, 0, 0}};
+      gw_cli_option_threads(&generation.execution.threads),
+      gw_cli_option_isa(&generation.execution.isa),
+      gw_cli_option_backend(&generation.execution.backend)};
   const GwCommand command = {
       .name = "generate",
       .usage = "RUN|CHECKPOINT [options]",

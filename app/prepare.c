@@ -41,8 +41,8 @@ int gw_command_prepare(int argc, char **argv) {
       {"licence", "TEXT", "a note for the manifest", GW_OPTION_TEXT, &prepare.licence, 0, 0},
       {"shard-tokens", "N", "a shard ends with the document that reaches N tokens", GW_OPTION_I64,
        &prepare.shard_tokens, 1, 1e9},
-      {"threads", "N", "0: all", GW_OPTION_I32, &prepare.threads, 0, 1024},
-      {"json", NULL, "print one JSON object instead of text", GW_OPTION_FLAG, &json, 0, 0}};
+      gw_cli_option_threads(&prepare.threads),
+      gw_cli_option_json(&json)};
   const GwCommand command = {
       .name = "prepare",
       .usage = "--out DIR [options] INPUT...",

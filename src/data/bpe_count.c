@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/hash64.h"
 #include "data/tokenizer_table.h"
 
@@ -66,9 +67,8 @@ static GwStatus count_piece(GwBpeTrainer *trainer, const uint8_t *bytes, size_t 
   if (!grow_slots(trainer)) goto exhausted;
   size_t *slot = find_slot(trainer, bytes, size, hash);
   if (!*slot) {
-    if (!gw__grow((void **)&trainer->pieces, &trainer->piece_capacity, trainer->piece_count + 1,
-                  sizeof(GwBpePiece)) ||
-        !gw__grow((void **)&trainer->bytes, &trainer->byte_capacity, trainer->byte_count + size, 1))
+    if (!GW_GROW(trainer->pieces, trainer->piece_capacity, trainer->piece_count + 1) ||
+        !GW_GROW(trainer->bytes, trainer->byte_capacity, trainer->byte_count + size))
       goto exhausted;
     trainer->pieces[trainer->piece_count++] = (GwBpePiece){hash, 0, trainer->byte_count, size};
     memcpy(trainer->bytes + trainer->byte_count, bytes, size);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/hash64.h"
 #include "data/split.h"
 #include "data/tokenizer_table.h"
@@ -115,8 +116,8 @@ static GwStatus merge_piece(const GwTokenizer *tokenizer, Scratch *scratch, cons
   if (size > INT32_MAX)
     return gw_fail(GW_UNSUPPORTED, "a single word of %zu bytes: is the input really text?", size);
   /* A merge takes one candidate from the heap and adds two at most: size + size at any time. */
-  if (!gw__grow((void **)&scratch->nodes, &scratch->node_capacity, size, sizeof(Node)) ||
-      !gw__grow((void **)&scratch->heap, &scratch->heap_capacity, 2 * size, sizeof(uint64_t)))
+  if (!GW_GROW(scratch->nodes, scratch->node_capacity, size) ||
+      !GW_GROW(scratch->heap, scratch->heap_capacity, 2 * size))
     return gw_fail(GW_MEMORY, "no memory to encode a word of %zu bytes", size);
   int32_t count = (int32_t)size;
   for (int32_t i = 0; i < count; i++) {
@@ -134,8 +135,7 @@ static GwStatus merge_piece(const GwTokenizer *tokenizer, Scratch *scratch, cons
 }
 
 static GwStatus reserve_ids(GwTokenIds *out, size_t more) {
-  if (gw__grow((void **)&out->ids, &out->capacity, out->count + more, sizeof(int32_t)))
-    return GW_OK;
+  if (GW_GROW(out->ids, out->capacity, out->count + more)) return GW_OK;
   return gw_fail(GW_MEMORY, "no memory for %zu token ids", out->count + more);
 }
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "data/bpe_count.h"
 #include "data/tokenizer_table.h"
 
@@ -78,9 +79,7 @@ static bool is_before(const Merger *merger, Candidate a, Candidate b) {
 static GwStatus heap_push(Merger *merger, size_t pair) {
   Candidate entry = {merger->pairs[pair].count, (uint32_t)pair};
   if (entry.count < COUNT_MIN) return GW_OK;
-  if (!gw__grow((void **)&merger->heap, &merger->heap_capacity, merger->heap_count + 1,
-                sizeof(Candidate)))
-    return fail_memory();
+  if (!GW_GROW(merger->heap, merger->heap_capacity, merger->heap_count + 1)) return fail_memory();
   size_t at = merger->heap_count++;
   for (size_t up; at > 0 && is_before(merger, entry, merger->heap[up = (at - 1) / 2]); at = up)
     merger->heap[at] = merger->heap[up];
@@ -137,16 +136,13 @@ static GwStatus add_pair(Merger *merger, uint32_t at) {
   GW_TRY(grow_slots(merger));
   uint32_t *slot = find_slot(merger, left, right);
   if (*slot == NONE) {
-    if (!gw__grow((void **)&merger->pairs, &merger->pair_capacity, merger->pair_count + 1,
-                  sizeof(Pair)))
+    if (!GW_GROW(merger->pairs, merger->pair_capacity, merger->pair_count + 1))
       return fail_memory();
     *slot = (uint32_t)merger->pair_count++;
     merger->pairs[*slot] = (Pair){.left = left, .right = right};
   }
   Pair *pair = &merger->pairs[*slot];
-  if (!gw__grow((void **)&pair->places, &pair->place_capacity, pair->place_count + 1,
-                sizeof(uint32_t)))
-    return fail_memory();
+  if (!GW_GROW(pair->places, pair->place_capacity, pair->place_count + 1)) return fail_memory();
   pair->places[pair->place_count++] = at;
   pair->count += weight_at(merger, at);
   return GW_OK;
@@ -177,8 +173,7 @@ static GwStatus merge_place(Merger *merger, uint32_t at, int32_t result) {
 }
 
 static GwStatus add_token(Merger *merger, GwTokenText token) {
-  if (!gw__grow((void **)&merger->tokens, &merger->token_capacity, merger->token_count + 1,
-                sizeof(GwTokenText)))
+  if (!GW_GROW(merger->tokens, merger->token_capacity, merger->token_count + 1))
     return fail_memory();
   merger->tokens[merger->token_count++] = token;
   return GW_OK;
@@ -187,8 +182,7 @@ static GwStatus add_token(Merger *merger, GwTokenText token) {
 static GwStatus add_merge(Merger *merger, int32_t left, int32_t right) {
   GwTokenText a = merger->tokens[left], b = merger->tokens[right];
   uint8_t *bytes = gw_arena_alloc(&merger->bytes, a.size + b.size);
-  if (!bytes || !gw__grow((void **)&merger->merges, &merger->merge_capacity,
-                          merger->merge_count + 1, sizeof(GwMerge)))
+  if (!bytes || !GW_GROW(merger->merges, merger->merge_capacity, merger->merge_count + 1))
     return fail_memory();
   memcpy(bytes, a.bytes, a.size);
   memcpy(bytes + a.size, b.bytes, b.size);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/hash64.h"
 #include "base/json.h"
 
@@ -23,13 +24,8 @@ GwStatus gw_shard_path(const char *dir, GwSplit split, size_t index, char *out) 
 
 GwStatus gw_corpus_manifest_add(GwCorpusManifest *manifest, GwSplit split, GwManifestShard shard) {
   GwManifestSplit *to = &manifest->split[split];
-  if (to->count == to->capacity) {
-    size_t capacity = to->capacity ? 2 * to->capacity : 8;
-    GwManifestShard *shards = realloc(to->shards, capacity * sizeof *shards);
-    if (!shards) return gw_fail(GW_MEMORY, "no memory for a list of %zu shards", capacity);
-    to->shards = shards;
-    to->capacity = capacity;
-  }
+  if (!GW_GROW(to->shards, to->capacity, to->count + 1))
+    return gw_fail(GW_MEMORY, "no memory for a list of %zu shards", to->count + 1);
   to->shards[to->count++] = shard;
   to->documents += shard.documents;
   to->bytes += shard.bytes;

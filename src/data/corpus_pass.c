@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/hash64.h"
 #include "data/hash_set.h"
 #include "godwit/log.h"
@@ -149,13 +150,8 @@ typedef struct {
 } Visit;
 
 static GwStatus batch_add(Batch *batch, size_t begin) {
-  if (batch->count == batch->capacity) {
-    size_t capacity = batch->capacity ? 2 * batch->capacity : 64;
-    Document *documents = realloc(batch->documents, capacity * sizeof *documents);
-    if (!documents) return gw_fail(GW_MEMORY, "no memory for a batch of %zu documents", capacity);
-    batch->documents = documents;
-    batch->capacity = capacity;
-  }
+  if (!GW_GROW(batch->documents, batch->capacity, batch->count + 1))
+    return gw_fail(GW_MEMORY, "no memory for a batch of %zu documents", batch->count + 1);
   size_t size = batch->text.size - begin;
   batch->documents[batch->count++] =
       (Document){begin, size, gw_hash128(batch->text.data + begin, size)};
@@ -173,13 +169,8 @@ static GwStatus batch_read(Batch *batch, GwDocumentReader *reader, size_t bytes)
 }
 
 static GwStatus add_segment(Visit *visit, GwSegment segment) {
-  if (visit->segment_count == visit->segment_capacity) {
-    size_t capacity = visit->segment_capacity ? 2 * visit->segment_capacity : 256;
-    GwSegment *segments = realloc(visit->segments, capacity * sizeof *segments);
-    if (!segments) return gw_fail(GW_MEMORY, "no memory for %zu segments of text", capacity);
-    visit->segments = segments;
-    visit->segment_capacity = capacity;
-  }
+  if (!GW_GROW(visit->segments, visit->segment_capacity, visit->segment_count + 1))
+    return gw_fail(GW_MEMORY, "no memory for %zu segments of text", visit->segment_count + 1);
   visit->segments[visit->segment_count++] = segment;
   return GW_OK;
 }

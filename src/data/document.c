@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "base/json.h"
 
 enum { READ_BYTES = 1 << 18 };
@@ -41,13 +42,8 @@ static GwStatus file_size(GwFs *fs, const char *path, uint64_t *out) {
 
 static GwStatus add_file(GwFs *fs, GwDocumentList *list, GwDocumentFile file) {
   GW_TRY(file_size(fs, file.path, &file.bytes));
-  if (list->count == list->capacity) {
-    size_t capacity = list->capacity ? 2 * list->capacity : 16;
-    GwDocumentFile *files = realloc(list->files, capacity * sizeof *files);
-    if (!files) return gw_fail(GW_MEMORY, "no memory for a list of %zu files", capacity);
-    list->files = files;
-    list->capacity = capacity;
-  }
+  if (!GW_GROW(list->files, list->capacity, list->count + 1))
+    return gw_fail(GW_MEMORY, "no memory for a list of %zu files", list->count + 1);
   list->files[list->count++] = file;
   list->bytes += file.bytes;
   return GW_OK;

@@ -7,18 +7,6 @@
 #include "base/hash64.h"
 #include "data/tokenizer_table.h"
 
-bool gw__grow(void **array, size_t *capacity, size_t count, size_t element_size) {
-  if (count <= *capacity) return true;
-  size_t wanted = *capacity < 16 ? 16 : *capacity * 2, bytes;
-  if (wanted < count) wanted = count;
-  if (!gw_mul_size(wanted, element_size, &bytes)) return false;
-  void *grown = realloc(*array, bytes);
-  if (!grown) return false;
-  *array = grown;
-  *capacity = wanted;
-  return true;
-}
-
 static bool copy_tokens(GwTokenizer *tokenizer, const GwTokenText *tokens) {
   size_t total = 0;
   for (int32_t id = 0; id < tokenizer->vocab_size; id++) total += tokens[id].size;

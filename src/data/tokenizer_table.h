@@ -57,8 +57,4 @@ static inline int32_t gw__merge_rank(const GwTokenizer *tokenizer, int32_t left,
   }
 }
 
-/* Makes room for `count` elements in a malloc'd array, at least doubling it; false when memory is
- * exhausted (the array is as it was). */
-bool gw__grow(void **array, size_t *capacity, size_t count, size_t element_size);
-
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "exec/runner.h"
 #include "model/model.h"
 
@@ -27,7 +28,8 @@ struct GwDecoder {
   void *caches;
   int64_t context;
   int32_t *tokens; /* all that were pushed */
-  int64_t count, capacity;
+  int64_t count;
+  size_t capacity;
   int64_t start, cached; /* the caches hold tokens [start, start + cached) */
 };
 
@@ -92,13 +94,8 @@ int64_t gw_decoder_window(int64_t count, int64_t context) {
 
 static GwStatus append(GwDecoder *decoder, const int32_t *tokens, int64_t count) {
   int64_t wanted = decoder->count + count;
-  if (wanted > decoder->capacity) {
-    int64_t capacity = gw_max_i64(wanted, 2 * decoder->capacity);
-    int32_t *grown = realloc(decoder->tokens, (size_t)capacity * sizeof *grown);
-    if (!grown) return gw_fail(GW_MEMORY, "no memory for %" PRId64 " tokens", wanted);
-    decoder->tokens = grown;
-    decoder->capacity = capacity;
-  }
+  if (!GW_GROW(decoder->tokens, decoder->capacity, wanted))
+    return gw_fail(GW_MEMORY, "no memory for %" PRId64 " tokens", wanted);
   memcpy(decoder->tokens + decoder->count, tokens, (size_t)count * sizeof *tokens);
   decoder->count = wanted;
   return GW_OK;

@@ -28,7 +28,8 @@ typedef struct {
 
 typedef struct {
   GwParam *params;
-  int count, capacity;
+  int count;
+  size_t capacity;
   int64_t bytes;    /* of the parameter buffer */
   int64_t elements; /* without padding */
 } GwParamList;

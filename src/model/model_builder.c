@@ -2,23 +2,17 @@
 #include "model/model_builder.h"
 
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "op/ops.h"
 
 static void remember(GwModelBuilder *b, GwValueId id, GwInit init) {
   GwParamList *list = b->list;
   if (!list || b->p->status != GW_OK) return;
-  if (list->count == list->capacity) {
-    int capacity = list->capacity ? 2 * list->capacity : 64;
-    GwParam *grown = realloc(list->params, (size_t)capacity * sizeof *grown);
-    if (!grown) {
-      gw_program_fail(b->p, gw_fail(GW_MEMORY, "no memory for the list of parameters"));
-      return;
-    }
-    list->params = grown;
-    list->capacity = capacity;
+  if (!GW_GROW(list->params, list->capacity, list->count + 1)) {
+    gw_program_fail(b->p, gw_fail(GW_MEMORY, "no memory for the list of parameters"));
+    return;
   }
   const GwValue *value = &b->p->values[id];
   GwParam *param = &list->params[list->count++];

@@ -5,9 +5,14 @@
  * repeated too where they are. So a set of repeated ops decides the whole order of execution, and
  * from that follow the bytes alive at each op.
  *
- * The set is found greedily. What lies above a mark slightly below the present peak, summed over
- * ops, is the overload; each round takes the op that lowers it most per second of work added. When
- * the peak fits, ops that turn out to be repeated needlessly are put back, dearest first. */
+ * Sets are found greedily, from none down to the lowest peak that is reached. What lies above a
+ * mark, a share of the present peak, summed over ops, is the overload; ops that lower it most per
+ * second of work added are taken until the peak is at the mark, and then the next mark is set. This
+ * is done with several shares: near marks show best what helps now, far ones what helps in the end.
+ *
+ * Every set on the way is a plan. The limit has no part in finding them, it chooses among them: the
+ * cheapest that fits. So every limit from the least that is named upwards is met, and a higher one
+ * never costs more. */
 #include "pass/recompute.h"
 
 #include <stdlib.h>
@@ -19,13 +24,17 @@
  * they are those of a present core. */
 static const double flops_per_second = 1e11, bytes_per_second = 1e10;
 
-enum { ROUNDS_OF_FITTING = 8 };
+/* Shares of the peak for marks; the share of the best op's score that is about as good. */
+static const double marks[] = {0.95, 0.9, 0.8}, about_as_good = 0.6;
+
+enum { DESCENTS = GW_COUNT_OF(marks), NOT_REPEATED = INT32_MAX };
 
 /* An execution order: op i, or ~i when it is the second execution of op i. */
 typedef struct {
   int32_t *ops; /* [2 · op_count] */
   int32_t count;
   bool *repeated; /* [op_count]: the second execution is in the order already */
+  int32_t *place; /* [op_count]: of the first execution */
   int32_t *born;  /* [2 · value_count], of value v's first (2 v) and second (2 v + 1) life */
   int32_t *last;  /* its last reader */
   int64_t *live;  /* [2 · op_count + 1]: bytes alive at each place of the order */
@@ -33,14 +42,41 @@ typedef struct {
   double seconds; /* of second executions */
 } Order;
 
+/* The set of the first `count` of `added`, and what it takes. */
+typedef struct {
+  const int32_t *added;
+  int32_t count;
+  double seconds;
+  int64_t peak;
+  int64_t bytes; /* of the planned program, at least the peak; -1: not known yet */
+} Plan;
+
+typedef struct {
+  double score; /* overload taken away, per second added */
+  int32_t op;
+} Ranked;
+
+typedef struct {
+  GwValueId value;
+  int32_t maker;
+} Read;
+
 typedef struct {
   const GwProgram *program;
   int32_t *maker;  /* per value: its op, -1 for none */
   int64_t *size;   /* per value: bytes of an activation, 0 for others */
+  Read *reads;     /* of activations, one op after the other */
+  int32_t *begin;  /* [op_count + 1]: where an op's reads begin */
   int32_t *early;  /* per op: the last reader before the gap; -1: cannot be repeated */
+  int32_t *late;   /* per op: the reader behind the gap */
   double *seconds; /* per op */
-  bool *again;     /* per op: the set */
+  int32_t *again;  /* the set, per op: `early`, or NOT_REPEATED */
   Order order;
+  int32_t *loaded; /* [places]: how many before are above the mark */
+  Ranked *ranked;  /* [op_count] */
+  int32_t *added;  /* [DESCENTS · op_count] */
+  Plan *plans;     /* [DESCENTS · op_count + 1] */
+  int32_t plan_count;
   void *memory;
 } Search;
 
@@ -75,51 +111,69 @@ static void find_gaps(Search *s) {
     s->early[i] = -1;
   }
   for (int32_t i = 0; i < p->op_count; i++)
-    for (int k = 0; k < GW_IN_MAX; k++) {
-      int32_t maker = p->ops[i].in[k] ? s->maker[p->ops[i].in[k]] : -1;
-      if (maker < 0) continue;
+    for (int32_t k = s->begin[i]; k < s->begin[i + 1]; k++) {
+      int32_t maker = s->reads[k].maker;
       if (i - previous[maker] > longest[maker] && repeatable(p, &p->ops[maker])) {
         longest[maker] = i - previous[maker];
         s->early[maker] = previous[maker];
+        s->late[maker] = i;
       }
       previous[maker] = i;
     }
 }
 
-static size_t take(size_t *total, size_t count, size_t element) {
-  size_t at = *total;
-  *total += gw_align_up(count * element, GW_ALIGN);
-  return at;
+/* Zeroed memory from one block: first the places are added up (`memory` is NULL), then taken. */
+typedef struct {
+  char *memory;
+  size_t taken;
+} Block;
+
+static void *take(Block *block, size_t count, size_t element) {
+  size_t at = block->taken;
+  block->taken += gw_align_up(count * element, GW_ALIGN);
+  return block->memory ? block->memory + at : NULL;
+}
+
+static size_t lay_out(Search *s, char *memory) {
+  size_t ops = (size_t)s->program->op_count, values = (size_t)s->program->value_count;
+  size_t places = 2 * (ops > values ? ops : values) + 1;
+  Block block = {.memory = memory};
+  s->maker = take(&block, values, sizeof *s->maker);
+  s->size = take(&block, values, sizeof *s->size);
+  s->reads = take(&block, ops * GW_IN_MAX, sizeof *s->reads);
+  s->begin = take(&block, ops + 1, sizeof *s->begin);
+  s->early = take(&block, ops, sizeof *s->early);
+  s->late = take(&block, ops, sizeof *s->late);
+  s->seconds = take(&block, ops, sizeof *s->seconds);
+  s->again = take(&block, ops, sizeof *s->again);
+  s->order.ops = take(&block, places, sizeof *s->order.ops);
+  s->order.repeated = take(&block, ops, sizeof *s->order.repeated);
+  s->order.place = take(&block, ops, sizeof *s->order.place);
+  s->order.born = take(&block, places, sizeof *s->order.born);
+  s->order.last = take(&block, places, sizeof *s->order.last);
+  s->order.live = take(&block, places, sizeof *s->order.live);
+  s->ranked = take(&block, ops, sizeof *s->ranked);
+  s->loaded = take(&block, places, sizeof *s->loaded);
+  s->added = take(&block, DESCENTS * ops, sizeof *s->added);
+  s->plans = take(&block, DESCENTS * ops + 1, sizeof *s->plans);
+  return block.taken;
 }
 
 static GwStatus search_init(Search *s, const GwProgram *program) {
-  size_t ops = (size_t)program->op_count + 1, values = (size_t)program->value_count, total = 0;
-  size_t places = 2 * (ops > values ? ops : values);
-  size_t maker = take(&total, values, sizeof *s->maker),
-         size = take(&total, values, sizeof *s->size);
-  size_t early = take(&total, ops, sizeof *s->early), seconds = take(&total, ops, sizeof(double));
-  size_t again = take(&total, ops, sizeof(bool)), repeated = take(&total, ops, sizeof(bool));
-  size_t order = take(&total, places, sizeof(int32_t)),
-         live = take(&total, places, sizeof(int64_t));
-  size_t born = take(&total, places, sizeof(int32_t)), last = take(&total, places, sizeof(int32_t));
-  char *memory = calloc(1, total);
-  if (!memory) return gw_fail(GW_MEMORY, "no memory to plan program '%s'", program->name);
-  *s = (Search){.program = program, .memory = memory};
-  s->maker = (void *)(memory + maker);
-  s->size = (void *)(memory + size);
-  s->early = (void *)(memory + early);
-  s->seconds = (void *)(memory + seconds);
-  s->again = (void *)(memory + again);
-  s->order = (Order){.ops = (void *)(memory + order),
-                     .repeated = (void *)(memory + repeated),
-                     .born = (void *)(memory + born),
-                     .last = (void *)(memory + last),
-                     .live = (void *)(memory + live)};
+  *s = (Search){.program = program};
+  s->memory = calloc(1, lay_out(s, NULL));
+  if (!s->memory) return gw_fail(GW_MEMORY, "no memory to plan program '%s'", program->name);
+  lay_out(s, s->memory);
   for (GwValueId id = 0; id < program->value_count; id++) s->maker[id] = -1;
   for (int32_t i = 0; i < program->op_count; i++) {
+    const GwOp *op = &program->ops[i];
     s->seconds[i] = seconds_of(program, i);
+    s->begin[i + 1] = s->begin[i];
+    for (int k = 0; k < GW_IN_MAX; k++)
+      if (op->in[k] && s->maker[op->in[k]] >= 0)
+        s->reads[s->begin[i + 1]++] = (Read){op->in[k], s->maker[op->in[k]]};
     for (int k = 0; k < GW_OUT_MAX; k++) {
-      GwValueId id = program->ops[i].out[k];
+      GwValueId id = op->out[k];
       if (!id) continue;
       s->maker[id] = i;
       s->size[id] = (int64_t)gw_align_up(gw_type_size(&program->values[id].type), GW_ALIGN);
@@ -131,26 +185,25 @@ static GwStatus search_init(Search *s, const GwProgram *program) {
 
 /* ---- the order of execution that a set stands for ---- */
 
-/* Which life of value `id` a reader gets that stands where op `at` stood. */
-static int life(const Search *s, GwValueId id, int32_t at) {
-  int32_t maker = s->maker[id];
-  return maker >= 0 && s->again[maker] && at > s->early[maker];
-}
+/* Which life of what op `maker` made a reader gets that stands where op `at` stood. */
+static int life(const Search *s, int32_t maker, int32_t at) { return at > s->again[maker]; }
 
 /* Puts what op `i` needs, then the op itself. */
 static void put(Search *s, int32_t i, int32_t at, bool second) {
   Order *order = &s->order;
   const GwOp *op = &s->program->ops[i];
+  const Read *begin = s->reads + s->begin[i], *end = s->reads + s->begin[i + 1];
   if (second) order->repeated[i] = true;
-  for (int k = 0; k < GW_IN_MAX; k++) {
-    int32_t maker = op->in[k] ? s->maker[op->in[k]] : -1;
-    if (maker >= 0 && life(s, op->in[k], at) && !order->repeated[maker]) put(s, maker, at, true);
-  }
+  for (const Read *read = begin; read < end; read++)
+    if (life(s, read->maker, at) && !order->repeated[read->maker]) put(s, read->maker, at, true);
   int32_t place = order->count++;
   order->ops[place] = second ? ~i : i;
-  if (second) order->seconds += s->seconds[i];
-  for (int k = 0; k < GW_IN_MAX; k++)
-    if (op->in[k]) order->last[2 * op->in[k] + life(s, op->in[k], at)] = place;
+  if (second)
+    order->seconds += s->seconds[i];
+  else
+    order->place[i] = place;
+  for (const Read *read = begin; read < end; read++)
+    order->last[2 * read->value + life(s, read->maker, at)] = place;
   for (int k = 0; k < GW_OUT_MAX; k++)
     if (op->out[k])
       order->born[2 * op->out[k] + second] = order->last[2 * op->out[k] + second] = place;
@@ -190,53 +243,96 @@ static double overload(const Order *order, int64_t mark) {
 
 /* ---- the search ---- */
 
-/* Adds the op that lowers the overload most per second; false when none lowers it. */
-static bool add_best(Search *s, int64_t limit) {
+static void clear(Search *s) {
+  for (int32_t i = 0; i < s->program->op_count; i++) s->again[i] = NOT_REPEATED;
+}
+
+static void use(Search *s, const Plan *plan) {
+  clear(s);
+  for (int32_t k = 0; k < plan->count; k++) s->again[plan->added[k]] = s->early[plan->added[k]];
   arrange(s);
-  int64_t mark = gw_max_i64(limit, s->order.peak / 50 * 49);
-  double before = overload(&s->order, mark), seconds = s->order.seconds, best_score = 0;
-  int32_t best = -1;
+}
+
+/* Makes the set, which is arranged, a plan. */
+static void add_plan(Search *s, const int32_t *added, int32_t count) {
+  s->plans[s->plan_count++] = (Plan){added, count, s->order.seconds, s->order.peak, -1};
+}
+
+static int best_first(const void *left, const void *right) {
+  const Ranked *a = left, *b = right;
+  if (a->score != b->score) return a->score < b->score ? 1 : -1;
+  return a->op < b->op ? -1 : 1;
+}
+
+/* Of op `i`, which is not in the set that has this overload and takes these seconds. */
+static double score(Search *s, int32_t i, int64_t mark, double before, double seconds) {
+  s->again[i] = s->early[i];
+  arrange(s);
+  s->again[i] = NOT_REPEATED;
+  double gain = before - overload(&s->order, mark), cost = s->order.seconds - seconds;
+  return gain <= 0 ? 0 : gain / (cost > 1e-12 ? cost : 1e-12);
+}
+
+/* Fills `ranked` with the ops that lower the overload and returns how many. Only such can as have
+ * their outputs kept at a place that is above the mark. */
+static int32_t rank(Search *s, int64_t mark, double before, double seconds) {
+  int32_t count = 0;
+  const Order *order = &s->order;
+  for (int32_t at = 0; at < order->count; at++)
+    s->loaded[at + 1] = s->loaded[at] + (order->live[at] > mark);
   for (int32_t i = 0; i < s->program->op_count; i++) {
-    if (s->early[i] < 0 || s->again[i]) continue;
-    s->again[i] = true;
+    if (s->early[i] < 0 || s->again[i] != NOT_REPEATED) continue;
+    if (s->loaded[order->place[s->early[i]] + 1] < s->loaded[order->place[s->late[i]]])
+      s->ranked[count++] = (Ranked){0, i};
+  }
+  for (int32_t k = 0; k < count; k++)
+    s->ranked[k].score = score(s, s->ranked[k].op, mark, before, seconds);
+  qsort(s->ranked, (size_t)count, sizeof *s->ranked, best_first);
+  while (count > 0 && s->ranked[count - 1].score <= 0) count--;
+  return count;
+}
+
+/* A round: adds the ops that are about as good as the best one, and still are when their turn
+ * comes, until the peak is at the mark. Returns by how many `added`, the set of `count`, grew. */
+static int32_t lower(Search *s, double share, int32_t *added, int32_t count) {
+  arrange(s);
+  int64_t mark = (int64_t)((double)s->order.peak * share);
+  double before = overload(&s->order, mark), seconds = s->order.seconds;
+  int32_t ranked = rank(s, mark, before, seconds), more = 0;
+  for (int32_t k = 0; k < ranked && before > 0; k++) {
+    int32_t i = s->ranked[k].op;
+    double enough = s->ranked[0].score * about_as_good;
+    if (s->ranked[k].score < enough) break;
+    if (k > 0 && score(s, i, mark, before, seconds) < enough) continue;
+    s->again[i] = s->early[i];
     arrange(s);
-    s->again[i] = false;
-    double gain = before - overload(&s->order, mark), cost = s->order.seconds - seconds;
-    double score = gain / (cost > 1e-12 ? cost : 1e-12);
-    if (gain <= 0 || score <= best_score) continue;
-    best = i;
-    best_score = score;
+    before = overload(&s->order, mark);
+    seconds = s->order.seconds;
+    added[count + more++] = i;
+    add_plan(s, added, count + more);
   }
-  if (best >= 0) s->again[best] = true;
-  arrange(s);
-  return best >= 0;
+  return more;
 }
 
-/* Takes ops out of the set that it does not need to stay within the limit, dearest first. */
-static void prune(Search *s, int64_t limit) {
-  double below = 1e300;
-  for (;;) {
-    int32_t dearest = -1;
-    for (int32_t i = 0; i < s->program->op_count; i++)
-      if (s->again[i] && s->seconds[i] < below &&
-          (dearest < 0 || s->seconds[i] > s->seconds[dearest]))
-        dearest = i;
-    if (dearest < 0) break;
-    below = s->seconds[dearest];
-    for (int32_t i = 0; i < s->program->op_count; i++) {
-      if (!s->again[i] || s->seconds[i] != below) continue;
-      s->again[i] = false;
-      arrange(s);
-      if (s->order.peak > limit) s->again[i] = true;
-    }
-  }
-  arrange(s);
+static int cheapest_first(const void *left, const void *right) {
+  const Plan *a = left, *b = right;
+  if (a->seconds != b->seconds) return a->seconds < b->seconds ? -1 : 1;
+  if (a->peak != b->peak) return a->peak < b->peak ? -1 : 1;
+  if (a->added != b->added) return a->added < b->added ? -1 : 1;
+  return a->count < b->count ? -1 : 1;
 }
 
-static void search(Search *s, int64_t limit) {
+static void search(Search *s) {
+  clear(s);
   arrange(s);
-  while (s->order.peak > limit && add_best(s, limit)) continue;
-  prune(s, gw_max_i64(limit, s->order.peak));
+  add_plan(s, NULL, 0);
+  s->plans[0].bytes = s->program->class_bytes[GW_CLASS_ACTIVATION];
+  for (int i = 0; i < DESCENTS; i++) {
+    int32_t *added = s->added + i * s->program->op_count, count = 0, more;
+    clear(s);
+    while ((more = lower(s, marks[i], added, count)) > 0) count += more;
+  }
+  qsort(s->plans, (size_t)s->plan_count, sizeof *s->plans, cheapest_first);
 }
 
 /* ---- the new program ---- */
@@ -256,8 +352,10 @@ static GwStatus rebuild(const Search *s, GwProgram *out) {
     bool second = s->order.ops[i] < 0;
     const GwOp *op = &p->ops[second ? ~s->order.ops[i] : s->order.ops[i]];
     GwValueId in[GW_IN_MAX] = {0};
-    for (int k = 0; k < GW_IN_MAX; k++)
-      if (op->in[k]) in[k] = now[2 * op->in[k] + life(s, op->in[k], at)];
+    for (int k = 0; k < GW_IN_MAX; k++) {
+      int32_t maker = s->maker[op->in[k]];
+      if (op->in[k]) in[k] = now[2 * op->in[k] + (maker >= 0 && life(s, maker, at))];
+    }
     GwValueId made = gw_emit(out, op->code, in, op->attr);
     for (int k = 0; k < GW_OUT_MAX; k++)
       if (op->out[k]) now[2 * op->out[k] + second] = made + k;
@@ -287,6 +385,37 @@ static void describe(const Search *s, GwRecomputation *out) {
   out->share = all > 0 ? s->order.seconds / all : 0;
 }
 
+/* ---- the choice ---- */
+
+static GwStatus find_bytes(Search *s, Plan *plan) {
+  if (plan->bytes >= 0) return GW_OK;
+  GwProgram program;
+  use(s, plan);
+  GW_TRY(rebuild(s, &program));
+  plan->bytes = program.class_bytes[GW_CLASS_ACTIVATION];
+  gw_program_deinit(&program);
+  return GW_OK;
+}
+
+/* The cheapest plan within the limit; if there is none, the one that takes least. Offsets are given
+ * only where the peak leaves the question open. */
+static GwStatus choose(Search *s, int64_t limit, const Plan **out) {
+  for (Plan *plan = s->plans; plan < s->plans + s->plan_count; plan++) {
+    if (plan->peak > limit) continue;
+    GW_TRY(find_bytes(s, plan));
+    *out = plan;
+    if (plan->bytes <= limit) return GW_OK;
+  }
+  const Plan *least = NULL;
+  for (Plan *plan = s->plans + s->plan_count; plan-- > s->plans;) {
+    if (least && plan->peak >= least->bytes) continue;
+    GW_TRY(find_bytes(s, plan));
+    if (!least || plan->bytes < least->bytes) least = plan;
+  }
+  *out = least;
+  return GW_OK;
+}
+
 GwStatus gw_recompute(GwProgram *program, int64_t limit, GwRecomputation *out) {
   *out = (GwRecomputation){.fits = true};
   if (!program->planned) GW_TRY(gw_plan_memory(program));
@@ -294,19 +423,15 @@ GwStatus gw_recompute(GwProgram *program, int64_t limit, GwRecomputation *out) {
   Search s;
   GW_TRY(search_init(&s, program));
   GwStatus status = GW_OK;
-  GwProgram changed = {0};
-  int64_t wanted = limit;
-  /* The plan may need a little more than what is alive at once; then less must be alive. */
-  for (int round = 0; round < ROUNDS_OF_FITTING; round++) {
-    gw_program_deinit(&changed);
-    search(&s, wanted);
-    GW_TRY_GOTO(status, rebuild(&s, &changed), done);
-    int64_t over = changed.class_bytes[GW_CLASS_ACTIVATION] - limit;
-    if (over <= 0 || s.order.peak > wanted) break;
-    wanted -= over;
-  }
+  const Plan *plan = NULL;
+  search(&s);
+  GW_TRY_GOTO(status, choose(&s, limit, &plan), done);
+  out->fits = plan->bytes <= limit;
+  use(&s, plan);
+  if (s.order.count == program->op_count) goto done; /* nothing lowers what it takes */
+  GwProgram changed;
+  GW_TRY_GOTO(status, rebuild(&s, &changed), done);
   describe(&s, out);
-  out->fits = changed.class_bytes[GW_CLASS_ACTIVATION] <= limit;
   gw_program_deinit(program);
   *program = changed;
 done:

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "program/op.h"
 
 void gw_program_init(GwProgram *program, const char *name) {
@@ -20,17 +21,6 @@ void gw_program_fail(GwProgram *program, GwStatus status) {
   if (program->status == GW_OK) program->status = status;
 }
 
-/* Room for one more element; doubles the capacity. */
-static bool reserve(void **array, int32_t count, int32_t *capacity, size_t element) {
-  if (count < *capacity) return true;
-  int32_t wanted = *capacity ? *capacity * 2 : 64;
-  void *grown = realloc(*array, (size_t)wanted * element);
-  if (!grown) return false;
-  *array = grown;
-  *capacity = wanted;
-  return true;
-}
-
 /* Every class but the activations is laid out as declared. Alignment is 16 elements of the class's
  * usual type, so that element numbers agree between parameters, moments and gradient sums. */
 static int64_t place(GwProgram *program, GwClass class, const GwType *type) {
@@ -43,8 +33,7 @@ static int64_t place(GwProgram *program, GwClass class, const GwType *type) {
 
 GwValueId gw_value_add(GwProgram *program, GwClass class, GwType type, const char *name) {
   if (program->status != GW_OK) return 0;
-  if (!reserve((void **)&program->values, program->value_count, &program->value_capacity,
-               sizeof *program->values)) {
+  if (!GW_GROW(program->values, program->value_capacity, program->value_count + 1)) {
     gw_program_fail(program, gw_fail(GW_MEMORY, "no memory for program '%s'", program->name));
     return 0;
   }
@@ -62,8 +51,7 @@ GwValueId gw_emit(GwProgram *program, GwOpcode code, const GwValueId *in, const 
   memcpy(op.attr, attr, sizeof op.attr);
   GwShapes shapes;
   GwStatus status = gw_op_shapes(program, &op, true, &shapes);
-  if (status == GW_OK && !reserve((void **)&program->ops, program->op_count, &program->op_capacity,
-                                  sizeof *program->ops))
+  if (status == GW_OK && !GW_GROW(program->ops, program->op_capacity, program->op_count + 1))
     status = gw_fail(GW_MEMORY, "no memory for program '%s'", program->name);
   if (status != GW_OK) {
     gw_program_fail(program, status);

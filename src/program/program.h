@@ -58,7 +58,7 @@ typedef struct {
   int32_t value_count;
   GwOp *ops;
   int32_t op_count;
-  int32_t value_capacity, op_capacity;
+  size_t value_capacity, op_capacity;
   int64_t class_bytes[GW_CLASS_COUNT]; /* activations: after planning */
   int64_t scratch_bytes;               /* per thread, after planning */
   bool planned;

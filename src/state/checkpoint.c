@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grow.h"
 #include "godwit/log.h"
 #include "state/checkpoint_files.h"
 
@@ -52,7 +53,8 @@ typedef struct {
 
 typedef struct {
   Found *items;
-  int count, capacity;
+  int count;
+  size_t capacity;
 } FoundList;
 
 static GwStatus collect(void *context, const char *name, bool is_dir) {
@@ -60,13 +62,8 @@ static GwStatus collect(void *context, const char *name, bool is_dir) {
   Found found = {0};
   found.old = parse_step(name, ".old-", &found.step);
   if (!is_dir || (!found.old && !parse_step(name, "", &found.step))) return GW_OK;
-  if (list->count == list->capacity) {
-    int capacity = list->capacity ? 2 * list->capacity : 16;
-    Found *items = realloc(list->items, (size_t)capacity * sizeof *items);
-    if (!items) return gw_fail(GW_MEMORY, "no memory to list checkpoints");
-    list->items = items;
-    list->capacity = capacity;
-  }
+  if (!GW_GROW(list->items, list->capacity, list->count + 1))
+    return gw_fail(GW_MEMORY, "no memory to list checkpoints");
   list->items[list->count++] = found;
   return GW_OK;
 }

@@ -4,6 +4,8 @@
  * is, and recomputation brings the activations down to the rest. */
 #include "train/training_plan.h"
 
+#include <inttypes.h>
+
 #include "infer/evaluate.h"
 
 /* Running lanes at once takes sums and activations for each. It pays for small models, whose ops
@@ -42,16 +44,17 @@ static void add_up(GwTrainingMemory *memory) {
                   memory->inputs + memory->scratch;
 }
 
+/* `least` is exact: what is named, given as the limit, is enough. */
 static GwStatus too_low(const GwRecipe *recipe, const GwTrainingMemory *least) {
   return gw_fail(
       GW_MEMORY,
-      "train.memory_limit is %.0f MB, but training '%s' takes at least %.0f MB: "
-      "parameters %.0f, moments %.0f, sums %.0f, activations %.0f (all that can be is "
-      "computed again), inputs and kernels %.0f; raise it, or lower train.lane_batch, "
+      "train.memory_limit is %" PRId64 " bytes, but training '%s' takes at least %" PRId64
+      ": parameters %.0f MB, moments %.0f MB, sums %.0f MB, activations %.0f MB (all that can be "
+      "is computed again), inputs and kernels %.0f MB; raise it, or lower train.lane_batch, "
       "model.context or the model's size",
-      (double)recipe->train.memory_limit * 1e-6, recipe->name, (double)least->total * 1e-6,
-      (double)least->params * 1e-6, (double)least->moments * 1e-6, (double)least->sums * 1e-6,
-      (double)least->activations * 1e-6, (double)(least->scratch + least->inputs) * 1e-6);
+      recipe->train.memory_limit, recipe->name, least->total, (double)least->params * 1e-6,
+      (double)least->moments * 1e-6, (double)least->sums * 1e-6, (double)least->activations * 1e-6,
+      (double)(least->scratch + least->inputs) * 1e-6);
 }
 
 /* All but the activations, with a number of windows to validate at once that is not too high. */

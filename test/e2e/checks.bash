@@ -73,6 +73,13 @@ open(sys.argv[1], "w").write("".join(text)[:int(sys.argv[2])])
 END
 }
 
+# prepare_text BYTES: such a text in $work/text.txt, and a corpus of it in $work/data
+prepare_text() {
+  write_text "$work/text.txt" "$1"
+  run prepare --out "$work/data" "$work/text.txt"
+  check "prepare succeeds" test $code -eq 0
+}
+
 # flip FILE PLACE: changes the byte at PLACE
 flip() {
   python3 - "$1" "$2" <<'END'
@@ -87,6 +94,19 @@ END
 
 # The state hash of a run or checkpoint, empty when there is none.
 state_hash() { "$godwit" hash "$1" 2>/dev/null | tail -n 1; }
+
+# train NAME ARGUMENTS...: the run $work/NAME, of the script's $recipe on the corpus in $work/data
+train() {
+  local name=$1
+  shift
+  run train "${recipe[@]}" --data "$work/data" --run "$work/$name" "$@"
+}
+# train_undisturbed: the run that others are compared with; its state goes to $expected
+train_undisturbed() {
+  train undisturbed
+  check "the undisturbed run ends" test $code -eq 0
+  expected=$(state_hash "$work/undisturbed")
+}
 
 # The two families as recipes that train in a second. Use: run train "${llama[@]}" --data ...
 small=(model.layers=2 model.width=32 model.heads=4 model.context=16 train.steps=50 train.lanes=2

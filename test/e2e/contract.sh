@@ -6,9 +6,7 @@ set -uo pipefail
 source "$(dirname "$0")/checks.bash"
 sizes=("${@:3}")
 
-write_text "$work/text.txt" 20000
-run prepare --out "$work/data" "$work/text.txt"
-check "prepare succeeds" test $code -eq 0
+prepare_text 20000
 
 # The instruction sets of this machine, from the report of doctor.
 run doctor --json

@@ -7,20 +7,9 @@ source "$(dirname "$0")/checks.bash"
 places=${3:-2} # per file
 seed_random "${4:-$((RANDOM + 1))}"
 
-recipe=("${gpt2[@]}" model.layers=1 train.steps=24 train.checkpoint_every=6)
-write_text "$work/text.txt" 20000
-run prepare --out "$work/data" "$work/text.txt"
-check "prepare succeeds" test $code -eq 0
-
-# train NAME ARGUMENTS...
-train() {
-  local name=$1
-  shift
-  run train "${recipe[@]}" --data "$work/data" --run "$work/$name" --threads 1 "$@"
-}
-train undisturbed
-check "the undisturbed run ends" test $code -eq 0
-expected=$(state_hash "$work/undisturbed")
+recipe=("${gpt2[@]}" model.layers=1 train.steps=24 train.checkpoint_every=6 --threads 1)
+prepare_text 20000
+train_undisturbed
 train stopped --steps 20
 check "a run stops at step 20" test $code -eq 0
 newest=checkpoints/step-00000020

@@ -8,21 +8,9 @@ kills=${3:-4}
 seed_random "${4:-$((RANDOM + 1))}"
 
 steps=$((15 * kills))
-recipe=("${llama[@]}" train.steps=$steps train.checkpoint_every=3)
-write_text "$work/text.txt" 20000
-run prepare --out "$work/data" "$work/text.txt"
-check "prepare succeeds" test $code -eq 0
-
-# train NAME ARGUMENTS...: one process on that run, to its end
-train() {
-  local name=$1
-  shift
-  run train "${recipe[@]}" --data "$work/data" --run "$work/$name" --threads 2 "$@"
-}
-
-train undisturbed
-check "the undisturbed run ends" test $code -eq 0
-expected=$(state_hash "$work/undisturbed")
+recipe=("${llama[@]}" train.steps=$steps train.checkpoint_every=3 --threads 2)
+prepare_text 20000
+train_undisturbed
 echo "$steps steps, undisturbed: $expected"
 
 # as_undisturbed NAME: state and records are those of the undisturbed run
@@ -41,11 +29,11 @@ import json, sys
 for line in open(sys.argv[1]): json.loads(line)" "$run/journal.jsonl"
 }
 
-# start NAME ARGUMENTS...: the same in the background, as $pid
+# start NAME ARGUMENTS...: as `train`, but in the background, as $pid
 start() {
   local name=$1
   shift
-  "$godwit" train "${recipe[@]}" --data "$work/data" --run "$work/$name" --threads 2 "$@" \
+  "$godwit" train "${recipe[@]}" --data "$work/data" --run "$work/$name" "$@" \
     >"$work/out" 2>"$work/err" </dev/null &
   pid=$!
 }

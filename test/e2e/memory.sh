@@ -43,9 +43,7 @@ as_printed() {
   rm -rf "$work/run"
 }
 
-write_text "$work/text.txt" 40000
-run prepare --out "$work/data" "$work/text.txt"
-check "prepare succeeds" test $code -eq 0
+prepare_text 40000
 as_printed "tiny llama" "$work/data" "${llama[@]}" train.checkpoint_every=1
 
 large=(model.layers=4 model.width=512 model.heads=8 model.context=128 train.lane_batch=6
@@ -76,6 +74,11 @@ check "a limit that is too low is refused" test $code -eq 1
 check "a limit that is too low: one error line" one_error
 check "a limit that is too low: what is possible" has "$err" "takes at least"
 check "a limit that is too low leaves no run" test ! -e "$work/low"
+least=$(grep -o 'takes at least [0-9]*' <<<"$err" | tr -dc 0-9)
+run program "${llama[@]}" "${large[@]}" --data "$work/data" train.memory_limit="$least"
+check "the limit that is named is enough" test $code -eq 0
+run program "${llama[@]}" "${large[@]}" --data "$work/data" train.memory_limit=$((least - 1))
+check "a byte less is refused" has "$err" "takes at least $least:"
 
 # 120 MB of shards, all of which are verified.
 for i in $(seq 1500); do cat "$work/text.txt"; done >"$work/long.txt"

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/arena.h"
+#include "base/grow.h"
 #include "base/hash64.h"
 #include "base/mathd.h"
 #include "base/pool.h"
@@ -109,6 +110,29 @@ static void workers_that_slept_may_run_anywhere(void **state) {
   gw_pool_destroy(pool);
 }
 
+static void arrays_grow(void **state) {
+  (void)state;
+  enum { ELEMENTS = 1000 };
+  int *numbers = NULL;
+  size_t capacity = 0, moves = 0;
+  for (int i = 0; i < ELEMENTS; i++) {
+    size_t before = capacity;
+    assert_true(GW_GROW(numbers, capacity, i + 1));
+    assert_true(capacity > (size_t)i);
+    moves += capacity != before;
+    numbers[i] = i;
+  }
+  assert_true(moves < 10);
+  for (int i = 0; i < ELEMENTS; i++) assert_int_equal(numbers[i], i);
+  int *same = numbers;
+  size_t before = capacity;
+  assert_false(GW_GROW(numbers, capacity, SIZE_MAX / 2)); /* of bytes that no size_t can count */
+  assert_true(numbers == same && capacity == before);
+  assert_true(GW_GROW(numbers, capacity, 5 * ELEMENTS)); /* several at once */
+  assert_true(capacity >= 5 * ELEMENTS && numbers[ELEMENTS - 1] == ELEMENTS - 1);
+  free(numbers);
+}
+
 static void block_hashes_add_up(void **state) {
   (void)state;
   enum { SIZE = 5 * GW_HASH_BLOCK + 77 };
@@ -137,6 +161,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(double_functions_agree_with_libm),
       cmocka_unit_test(pool_runs_every_task_once),
       cmocka_unit_test(workers_that_slept_may_run_anywhere),
+      cmocka_unit_test(arrays_grow),
       cmocka_unit_test(block_hashes_add_up),
       cmocka_unit_test(messages_quote_the_one_before),
   };

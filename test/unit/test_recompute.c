@@ -1,7 +1,9 @@
 /* Recomputation: the plan stays within the limit, the verifier accepts it, what does not fit is
- * said, and nothing but the activations changes. (That no bit changes: test_trainer.c.) */
+ * said, and what is named as the least is enough; nothing but the activations changes. (That no bit
+ * changes: test_trainer.c.) */
 #include "support.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "op/ops.h"
@@ -65,6 +67,53 @@ static void plans_stay_within_the_limit(void **state) {
   }
 }
 
+/* The activations under a limit, their plan's verdict, and what it costs. */
+static int64_t fitted(const GwRecipe *recipe, int64_t limit, GwRecomputation *again) {
+  GwLaneProgram lane;
+  assert_ok(gw_step_lane_program(recipe, &lane));
+  assert_ok(gw_lane_program_fit(&lane, limit, again));
+  int64_t bytes = activations(&lane.program);
+  gw_program_deinit(&lane.program);
+  return bytes;
+}
+
+static void the_least_is_exact(void **state) {
+  (void)state;
+  for (int family = 0; family < 2; family++)
+    for (int32_t batch = 1; batch <= 4; batch *= 2) {
+      GwRecipe recipe = recipe_of((GwFamily)family);
+      GwRecomputation again;
+      recipe.train.lane_batch = batch;
+      int64_t least = fitted(&recipe, 0, &again);
+      double most_time = again.share;
+      assert_false(again.fits);
+      assert_int_equal(fitted(&recipe, least, &again), least);
+      assert_true(again.fits && again.share <= most_time);
+      const int64_t too_low[] = {least - 1, least - GW_ALIGN, least / 2};
+      for (size_t i = 0; i < GW_COUNT_OF(too_low); i++) {
+        assert_int_equal(fitted(&recipe, too_low[i], &again), least);
+        assert_false(again.fits);
+      }
+    }
+}
+
+static void a_higher_limit_never_takes_more_time(void **state) {
+  (void)state;
+  for (int family = 0; family < 2; family++) {
+    GwRecipe recipe = recipe_of((GwFamily)family);
+    GwRecomputation again;
+    int64_t least = fitted(&recipe, 0, &again), all = fitted(&recipe, INT64_MAX, &again);
+    assert_true(least < all && again.share == 0);
+    double share = 0;
+    for (int64_t i = 0; i <= 20; i++) {
+      int64_t limit = all - (all - least) * i / 20;
+      assert_true(fitted(&recipe, limit, &again) <= limit);
+      assert_true(again.fits && again.share >= share);
+      share = again.share;
+    }
+  }
+}
+
 /* x → gelu → sum with x: g could be computed again from x, which is alive anyway. */
 static void the_cheapest_is_chosen(void **state) {
   (void)state;
@@ -115,6 +164,14 @@ static void what_changes_is_not_read_again(void **state) {
   }
 }
 
+/* In the message that refuses the recipe's limit. */
+static int64_t least_named(const GwRecipe *recipe) {
+  GwTrainingMemory memory;
+  static const char words[] = " takes at least ";
+  assert_fails(GW_MEMORY, words, gw_training_memory(recipe, 1, &memory));
+  return strtoll(strstr(gw_error_message(), words) + strlen(words), NULL, 10);
+}
+
 static void a_plan_counts_all_memory(void **state) {
   (void)state;
   GwRecipe recipe = recipe_of(GW_FAMILY_GPT2);
@@ -125,8 +182,14 @@ static void a_plan_counts_all_memory(void **state) {
   assert_true(less.total <= recipe.train.memory_limit);
   assert_true(less.activations < all.activations);
   assert_int_equal(less.sums, all.sums);
-  recipe.train.memory_limit = all.total - all.activations;
-  assert_fails(GW_MEMORY, "takes at least", gw_training_memory(&recipe, 1, &less));
+  recipe.train.memory_limit = 1;
+  int64_t needed = least_named(&recipe);
+  assert_true(needed < less.total);
+  recipe.train.memory_limit = needed - 1;
+  assert_int_equal(least_named(&recipe), needed);
+  recipe.train.memory_limit = needed;
+  assert_ok(gw_training_memory(&recipe, 1, &less));
+  assert_int_equal(less.total, needed);
   recipe.train.memory_limit = 0;
   recipe.train.lanes = 5;
   GwTrainingPlan plan;
@@ -145,6 +208,8 @@ static void a_plan_counts_all_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(plans_stay_within_the_limit),
+      cmocka_unit_test(the_least_is_exact),
+      cmocka_unit_test(a_higher_limit_never_takes_more_time),
       cmocka_unit_test(the_cheapest_is_chosen),
       cmocka_unit_test(what_changes_is_not_read_again),
       cmocka_unit_test(a_plan_counts_all_memory),
