@@ -17,8 +17,8 @@
  *
  * So nothing that was computed correctly is called wrong, whatever the data, and a fault is seen
  * where it moves an element of C by more than about 2 sqrt(n columns) u times a typical element's
- * Σ_k |a b|. At most two rows of a product are recomputed, so that data on which rounding is not
- * even cost little; further rows, and those of a C that is continued, have the bound alone.
+ * Σ_k |a b|. At most two rows of a product are recomputed, which limits the cost of data on which
+ * rounding is not even; further rows, and those of a C that is continued, have the bound alone.
  *
  * Rows with operands that are infinite or NaN are not judged, nor are those whose chains may have
  * overflowed. */
