@@ -2,7 +2,7 @@
 # presets gcc, clang, asan and fuzz live in folders of the same name inside it.
 .DEFAULT_GOAL := build
 .PHONY: build test demo check format format-check tidy soak fuzz clean help
-.PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops
+.PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft
 
 # Seconds per target of `make fuzz`.
 SECONDS := 600
@@ -37,7 +37,7 @@ format-check: ## fail where `make format` would change something
 tidy: ## check folder order, lengths, bans and documents (STYLE.md)
 	@python3 tools/tidy.py
 
-bench: bench-gemm bench-ops bench-generate bench-train ## all benchmarks, half an hour
+bench: bench-gemm bench-ops bench-abft bench-generate bench-train ## all benchmarks, half an hour
 
 bench-build:
 	@tools/install-packages.sh build
@@ -57,6 +57,9 @@ bench-gemm: bench-build ## matrix products by shape, as a share of peak
 
 bench-ops: bench-build ## every op at the shapes of three models, as a share of what binds it
 	@build/bench/bench_ops
+
+bench-abft: bench-build ## what it costs that matrix products verify themselves
+	@build/bench/bench_abft
 
 soak: ## the long proofs, hours: test/soak/*.sh
 	@tools/install-packages.sh test

@@ -61,6 +61,8 @@ int gw_command_train(int argc, char **argv) {
        GW_OPTION_TEXT, &train.isa, 0, 0},
       {"backend", "cpu|reference", "fast kernels or their references (the bits are the same)",
        GW_OPTION_CHOICE, &train.backend, 0, 0},
+      {"abft", NULL, "verify every matrix product against checksums (the bits are the same)",
+       GW_OPTION_FLAG, &train.abft, 0, 0},
       {"json", NULL, "print the result as one JSON object", GW_OPTION_FLAG, &json, 0, 0},
   };
   const GwCommand command = {

@@ -18,6 +18,7 @@ typedef struct {
   int threads;          /* 0: all */
   const char *isa;      /* NULL: the best */
   const char *backend;  /* NULL: cpu */
+  bool abft; /* matrix products verify themselves; GW_NUMERIC when one is wrong. No bit changes */
   const volatile sig_atomic_t *stop; /* when it becomes non-zero: checkpoint and return; or NULL */
 } GwTrainOptions;
 

@@ -43,5 +43,18 @@ static inline void gw_atomic_add_u64(void *to, uint64_t value) {
 static inline void gw_atomic_add_i64(void *to, int64_t value) {
   __atomic_fetch_add((int64_t *)to, value, __ATOMIC_RELAXED);
 }
+/* For checks, never for results: which thread adds first decides the last bits. */
+static inline void gw_atomic_add_f64(double *to, double value) {
+  double before, after;
+  __atomic_load(to, &before, __ATOMIC_RELAXED);
+  do {
+    after = before + value;
+  } while (
+      !__atomic_compare_exchange(to, &before, &after, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+}
+/* Counts one more; how many there were before. */
+static inline int64_t gw_atomic_next_i64(int64_t *count) {
+  return __atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
+}
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "exec/check.h"
+#include "op/abft.h"
 #include "pass/memory_plan.h"
 
 struct GwRunner {
@@ -18,6 +19,7 @@ struct GwRunner {
   bool scratch_owned;
   GwCall *calls;
   const GwObserver *observer;
+  GwAbft abft; /* its room is NULL where products do not verify themselves */
 };
 
 void *gw_runner_value(const GwRunner *runner, GwValueId id) {
@@ -99,12 +101,42 @@ void gw_runner_destroy(GwRunner *runner) {
   for (int class = 0; class < GW_CLASS_COUNT; class ++)
     if (runner->owned[class]) gw_buffer_destroy(runner->base[class]);
   if (runner->scratch_owned) gw_buffer_destroy(runner->scratch);
+  gw_buffer_destroy(runner->abft.room);
   free(runner->calls);
   free(runner);
 }
 
 void gw_runner_observe(GwRunner *runner, const GwObserver *observer) {
   runner->observer = observer;
+}
+
+GwStatus gw_runner_verify_products(GwRunner *runner) {
+  const GwProgram *program = runner->program;
+  GwAbft *abft = &runner->abft;
+  GW_ASSERT(!abft->room);
+  for (int32_t i = 0; i < program->op_count; i++)
+    abft->room_count = gw_max_i64(abft->room_count, gw_abft_room(&runner->calls[i].shapes));
+  abft->room = gw_buffer_create((size_t)abft->room_count * sizeof *abft->room);
+  if (!abft->room)
+    return gw_fail(GW_MEMORY, "no memory for the checks of program '%s'", program->name);
+  for (int32_t i = 0; i < program->op_count; i++) runner->calls[i].abft = abft;
+  return GW_OK;
+}
+
+/* The fault that was found; the next run begins without any. */
+static GwStatus product_fault(GwRunner *runner, int32_t op, GwLaneKey key) {
+  GwAbft *abft = &runner->abft;
+  long long faults = (long long)abft->faults;
+  abft->faults = 0;
+  return gw_fail(
+      GW_NUMERIC,
+      "step %lld, lane %d, op %d (%s) of program '%s': a matrix product is wrong in %lld "
+      "rows; row %lld adds up to %.15g instead of %.15g (%.3g is allowed for rounding). "
+      "This processor or its memory computed wrongly: resume from the last checkpoint, "
+      "on another machine if it happens again",
+      (long long)key.step + 1, key.lane, op + 1, gw_op_def(runner->program->ops[op].code)->name,
+      runner->program->name, faults, (long long)abft->row, abft->found, abft->expected,
+      abft->allowed);
 }
 
 GwStatus gw_runner_run(GwRunner *runner, GwLaneKey key) {
@@ -116,6 +148,7 @@ GwStatus gw_runner_run(GwRunner *runner, GwLaneKey key) {
     if (observer && observer->before)
       GW_TRY(observer->before(observer->self, i, gw_op_def(code), call));
     runner->backend->run(runner->backend, code, call);
+    if (runner->abft.faults > 0) return product_fault(runner, i, key);
     if (observer && observer->after)
       GW_TRY(observer->after(observer->self, i, gw_op_def(code), call));
   }

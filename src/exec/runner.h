@@ -33,7 +33,12 @@ void gw_runner_destroy(GwRunner *runner);
 void *gw_runner_value(const GwRunner *runner, GwValueId id);
 void gw_runner_observe(GwRunner *runner, const GwObserver *observer); /* NULL: nobody */
 
-/* Executes every op once. Fails only through the observer. */
+/* From now on the matrix products of the fast kernels verify themselves (kernel/cpu/gemm_check.h);
+ * not those of attention. */
+GwStatus gw_runner_verify_products(GwRunner *runner);
+
+/* Executes every op once. Fails only through the observer, and with GW_NUMERIC when a product that
+ * verifies itself is wrong. */
 GwStatus gw_runner_run(GwRunner *runner, GwLaneKey key);
 
 /* An observer that checks every op against its reference (exec/check.h). */

@@ -37,6 +37,9 @@ typedef struct {
   int32_t lane;
 } GwLaneKey;
 
+/* What products write down when they are asked to verify themselves (op/abft.h). */
+typedef struct GwAbft GwAbft;
+
 /* One execution of one op. */
 typedef struct {
   GwShapes shapes;
@@ -46,6 +49,7 @@ typedef struct {
   GwPool *pool;
   char *scratch; /* scratch_bytes for each thread of the pool, 64-byte aligned */
   size_t scratch_bytes;
+  GwAbft *abft; /* NULL: nobody asked; of the fast kernels only */
 } GwCall;
 
 typedef struct GwGradient GwGradient;

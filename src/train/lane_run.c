@@ -116,6 +116,11 @@ void gw_lane_seats_observe(GwLaneSeats *s, const GwObserver *observer) {
   for (int32_t i = 0; i < s->count; i++) gw_runner_observe(s->seats[i].runner, observer);
 }
 
+GwStatus gw_lane_seats_verify_products(GwLaneSeats *s) {
+  for (int32_t i = 0; i < s->count; i++) GW_TRY(gw_runner_verify_products(s->seats[i].runner));
+  return GW_OK;
+}
+
 /* ---- a round ---- */
 
 static GwStatus take_lane(GwLaneSeats *s, Seat *seat) {

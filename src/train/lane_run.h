@@ -40,5 +40,6 @@ GwStatus gw_lane_seats_run(GwLaneSeats *seats, GwLaneKey key, int32_t lanes, GwL
                            void *context, uint64_t *signatures);
 
 void gw_lane_seats_observe(GwLaneSeats *seats, const GwObserver *observer);
+GwStatus gw_lane_seats_verify_products(GwLaneSeats *seats); /* see gw_runner_verify_products */
 
 #endif

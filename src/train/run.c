@@ -76,9 +76,12 @@ static GwStatus check_memory(const Run *run) {
 static GwStatus create_compute(Run *run) {
   const GwTrainOptions *options = run->options;
   GW_TRY(gw_backend_choose(options->backend, options->isa, &run->backend));
+  if (options->abft && run->backend == gw_backend_reference())
+    return gw_fail(GW_USAGE, "--abft checks the fast kernels: --backend reference runs none");
   GW_TRY(gw_pool_create(options->threads, &run->pool));
   GW_TRY(check_memory(run));
   GW_TRY(gw_trainer_create(&run->recipe, run->backend, run->pool, &run->trainer));
+  if (options->abft) GW_TRY(gw_trainer_verify_products(run->trainer));
   run->signatures = GW_ARENA_ARRAY(&run->arena, uint64_t, run->recipe.train.lanes);
   if (!run->signatures)
     return gw_fail(GW_MEMORY, "no memory for %d lanes", run->recipe.train.lanes);
@@ -127,9 +130,10 @@ static GwStatus set_up(Run *run) {
   GW_TRY(gw_prefetch_create(&run->sampler, run->step, run->last,
                             gw_training_read_ahead(gw_pool_threads(run->pool)), &run->prefetch));
   gw_run_folder_journal(&run->folder, run->step > 0 ? "resume" : "start", run->step,
-                        json_pack("{s:s, s:i, s:I, s:I}", "backend", run->backend->name, "threads",
-                                  gw_pool_threads(run->pool), "until", (json_int_t)run->last,
-                                  "parameters", (json_int_t)gw_trainer_param_count(run->trainer)));
+                        json_pack("{s:s, s:i, s:b, s:I, s:I}", "backend", run->backend->name,
+                                  "threads", gw_pool_threads(run->pool), "abft", run->options->abft,
+                                  "until", (json_int_t)run->last, "parameters",
+                                  (json_int_t)gw_trainer_param_count(run->trainer)));
   return GW_OK;
 }
 

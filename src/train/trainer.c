@@ -172,6 +172,11 @@ void gw_trainer_observe(GwTrainer *t, const GwObserver *observer) {
   if (t->seats) gw_lane_seats_observe(t->seats, observer);
 }
 
+GwStatus gw_trainer_verify_products(GwTrainer *t) {
+  GW_TRY(gw_runner_verify_products(t->lane_runner));
+  return t->seats ? gw_lane_seats_verify_products(t->seats) : GW_OK;
+}
+
 GwLaneInputs gw_trainer_inputs(const GwTrainer *t) {
   return gw_lane_inputs(&t->plan.lane, t->lane_runner);
 }

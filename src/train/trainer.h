@@ -31,6 +31,10 @@ const GwProgram *gw_trainer_lane_program(const GwTrainer *trainer);
 const GwTrainingPlan *gw_trainer_plan(const GwTrainer *trainer);
 const GwWorkspace *gw_trainer_workspace(const GwTrainer *trainer);
 
+/* From now on the products of lanes verify themselves: see gw_runner_verify_products. A fault ends
+ * the lane with GW_NUMERIC. */
+GwStatus gw_trainer_verify_products(GwTrainer *trainer);
+
 /* Where the batch of the next gw_trainer_lane goes. */
 GwLaneInputs gw_trainer_inputs(const GwTrainer *trainer);
 

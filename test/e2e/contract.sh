@@ -47,11 +47,20 @@ for variant in llama-f32 llama-bf16 gpt2-f32 gpt2-bf16; do
     trained "$variant-$isa" "${recipe[@]}" --threads 2 --isa "$isa"
     check "$variant: $isa gives the same state" test "$hash" = "$expected"
   done
+  trained "$variant-abft" "${recipe[@]}" --threads 2 --abft
+  check "$variant: products that verify themselves give the same state" test "$hash" = "$expected"
   trained "$variant-reference" "${recipe[@]}" --threads 2 --backend reference
   check "$variant: the references give the same state" test "$hash" = "$expected"
   trained "$variant-other-seed" "${recipe[@]}" train.seed=2
   check "$variant: another seed gives another state" test "$hash" != "$expected"
 done
+
+run train "${llama[@]}" --data "$work/data" --run "$work/abft" --steps 2 --abft
+check "the journal says that products verify themselves" \
+  grep -q '"abft": *true' "$work/abft/journal.jsonl"
+run train "${llama[@]}" --data "$work/data" --run "$work/both" --abft --backend reference
+check "--abft with references is misuse" test $code -eq 2
+check "--abft with references: one error line" one_error
 
 if [ "$best" != avx512 ]; then
   run train "${llama[@]}" --data "$work/data" --run "$work/missing" --isa avx512

@@ -4,6 +4,7 @@
  * it packs a block of B (which then stays in L2), and for each panel of rows packs A and runs the
  * tiles. Every task packs for itself, and C is cut so that packing and waiting cost least. While
  * tiles run they also bring nearer what is needed next. */
+#include "kernel/cpu/gemm_check.h"
 #include "kernel/cpu/gemm_parts.h"
 
 enum {
@@ -122,6 +123,8 @@ static void run_panels(Task *task, int64_t first, int64_t last, bool finished) {
     tile.rows = gw__panel_first(task->rows, p + 1) - row;
     run_row_of_tiles(task, &tile);
   }
+  if (finished && gemm->abft) GW_KERNEL(gemm_check_block)
+  (gemm, c, task->tile.c_row, task->first_row + start, end - start, task->tile.columns);
   if (finished && gemm->finish)
     gemm->finish(gemm->context, c, task->tile.c_row, task->first_row + start, end - start,
                  task->column, task->tile.columns, task->thread);
@@ -236,12 +239,7 @@ static void cut(Plan *plan, const GwGemm *gemm, int64_t threads) {
   plan->row_tasks = gw_ceil_div(gemm->rows, plan->rows);
 }
 
-void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch) {
-  if (gemm->rows == 0 || gemm->columns == 0) return;
-  GW_ASSERT(gemm->depth >= 1);
-  GW_ASSERT(gemm->a.row == 1 || gemm->a.column == 1);
-  GW_ASSERT(gemm->b.row == 1 || gemm->b.column == 1);
-  GW_ASSERT(gemm->c || (gemm->finish && !gemm->accumulate));
+static void multiply(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch) {
   if (GW_KERNEL(gemm_is_few_rows)(gemm)) {
     GW_KERNEL(gemm_few_rows)(kind, pool, gemm, scratch);
     return;
@@ -256,6 +254,17 @@ void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char 
   plan.block_columns = block_of(&plan, plan.columns);
   int64_t tasks = plan.row_tasks * gw_ceil_div(gemm->columns, plan.columns);
   gw_pool_run(serial ? NULL : pool, tasks, run_task, &plan);
+}
+
+void GW_KERNEL(gemm_as)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch) {
+  if (gemm->rows == 0 || gemm->columns == 0) return;
+  GW_ASSERT(gemm->depth >= 1);
+  GW_ASSERT(gemm->a.row == 1 || gemm->a.column == 1);
+  GW_ASSERT(gemm->b.row == 1 || gemm->b.column == 1);
+  GW_ASSERT(gemm->c || (gemm->finish && !gemm->accumulate));
+  if (gemm->abft) GW_KERNEL(gemm_check_begin)(gemm, pool);
+  multiply(kind, pool, gemm, scratch);
+  if (gemm->abft) GW_KERNEL(gemm_check_end)(gemm, pool);
 }
 
 void GW_KERNEL(gemm)(GwPool *pool, const GwGemm *gemm, char *scratch) {

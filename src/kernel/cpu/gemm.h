@@ -50,6 +50,7 @@ typedef struct {
   GwGemmFinish *finish; /* called for disjoint blocks that cover C; NULL for none */
   void *context;        /* of finish */
   GwBeside beside;      /* brought nearer in time for finish */
+  GwAbft *abft;         /* the product verifies itself (gemm_check.h); NULL: it does not */
 } GwGemm;
 
 /* Runs it on all threads of the pool. `scratch` is 64-byte aligned, GW_GEMM_SCRATCH bytes for each

@@ -5,6 +5,7 @@
  *
  * Where k ends within a square, +0 in A and -0 in B give products of -0, which leave every sum as
  * it is. */
+#include "kernel/cpu/gemm_check.h"
 #include "kernel/cpu/gemm_parts.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -142,6 +143,7 @@ static void run_columns(void *context, int64_t task, int thread) {
     strip.c = c + j - first;
     strips[stream->kind == GW_TILE_BF16][gemm->rows - 1](&strip);
   }
+  if (gemm->abft) GW_KERNEL(gemm_check_block)(gemm, c, strip.c_row, 0, gemm->rows, last - first);
   if (gemm->finish)
     gemm->finish(gemm->context, c, strip.c_row, 0, gemm->rows, first, last - first, thread);
 }

@@ -42,6 +42,7 @@ static bool take_chunk(Head *head, int64_t first) {
 
 static void multiply(const Head *head, GwGemm gemm) {
   gemm.operands = head->operands;
+  gemm.abft = head->call->abft;
   GW_KERNEL(gemm)(head->call->pool, &gemm, head->call->scratch);
 }
 

@@ -79,6 +79,7 @@ static GwGemm forward_product(const GwCall *call, float *c) {
   gemm.c = c;
   gemm.c_row = out;
   gemm.bias = call->in[2];
+  gemm.abft = call->abft;
   return gemm;
 }
 
@@ -109,6 +110,7 @@ void GW_KERNEL(linear_dx)(const GwCall *call) {
   gemm.operands = (GwOperands)call->shapes.attr[0];
   gemm.c = call->out[0];
   gemm.c_row = in;
+  gemm.abft = call->abft;
   if (finish.pre || finish.residual) follow(&gemm, &finish);
   GW_KERNEL(gemm)(call->pool, &gemm, call->scratch);
 }
@@ -121,6 +123,7 @@ static GwGemm weight_product(const GwCall *call, double operands) {
   gemm.a = transposed(call->in[0], out);
   gemm.b = plain(call->in[1], in);
   gemm.operands = (GwOperands)operands;
+  gemm.abft = call->abft;
   return gemm;
 }
 

@@ -527,6 +527,35 @@ static inline gw_vu gw_vu_nearest(gw_vd x) {
 #endif
 }
 
+static inline gw_vd gw_vd_set(double x) { return (gw_vd){0} + x; }
+static inline gw_vd gw_vd_load(const double *p) {
+  gw_vd v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline gw_vd gw_vd_magnitude(gw_vd a) { return (gw_vd)((gw_vu)a & (UINT64_MAX >> 1)); }
+
+static inline gw_vd gw_vd_from_float(gw_vh x) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vd)_mm512_cvtps_pd((__m256)x);
+#elif defined(GW_ISA_AVX2)
+  return (gw_vd)_mm256_cvtps_pd((__m128)x);
+#else
+  return __builtin_convertvector(x, gw_vd);
+#endif
+}
+
+/* a b + c, rounded once or twice: for what is not a result */
+static inline gw_vd gw_vd_multiply_add(gw_vd a, gw_vd b, gw_vd c) {
+#if defined(GW_ISA_AVX512)
+  return (gw_vd)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif defined(GW_ISA_AVX2)
+  return (gw_vd)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+  return a * b + c;
+#endif
+}
+
 /* gw_nearest of floats of magnitudes up to 2^62 */
 static inline gw_vu gw_vu_from_float(gw_vh x) {
 #if defined(GW_ISA_AVX512)
