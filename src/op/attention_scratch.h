@@ -32,8 +32,8 @@ static inline int64_t gw_attention_scratch(int64_t queries, int64_t shared, int6
   return 4 * (2 * rows * gw_attention_padded(head) + scores);
 }
 
-/* Bytes for k and v in columns, k, dk and dv in rows of the keys held; a block's q and dy (twice), dq,
- * p and ds. */
+/* Bytes for k and v in columns, k, dk and dv in rows of the keys held; a block's q and dy (twice),
+ * dq, p and ds. */
 static inline int64_t gw_attention_grad_scratch(int64_t keys, int64_t head) {
   int64_t held = gw_attention_padded(keys < GW_ATTENTION_HELD ? keys : GW_ATTENTION_HELD);
   int64_t rows = 5 * held + 5 * GW_ATTENTION_ROWS;

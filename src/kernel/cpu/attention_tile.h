@@ -145,8 +145,8 @@ GW_INLINE void gw_tile_panel(GwTileShape shape, gw_vf sum[][2], const float *wei
 }
 
 /* out[r, c] (+)= Σ_s weight(r, s) x[s, c] for the rows (up to GW_ROWS) and vectors of columns (1 or
- * 2) of the shape, s < steps in order, with BF16 each odd s before its even partner. `fresh`: from 0
- * instead of from out. Rows of x and out stand GW_PANEL apart. All that the inner loop depends on
+ * 2) of the shape, s < steps in order, with BF16 each odd s before its even partner. `fresh`: from
+ * 0 instead of from out. Rows of x and out stand GW_PANEL apart. All that the inner loop depends on
  * is known to the compiler. */
 GW_INLINE void gw_tile_of(GwTileShape shape, bool fresh, float *out, const float *weights,
                           int64_t panel, const float *x, int64_t steps) {

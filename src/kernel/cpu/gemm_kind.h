@@ -1,4 +1,4 @@
-/* How a product takes its operands: as they are, or as bf16 in one of two ways with the same bits. */
+/* How a product takes its operands: as they are, or as bf16 in one of two ways of equal bits. */
 #ifndef GW_GEMM_KIND_H
 #define GW_GEMM_KIND_H
 
