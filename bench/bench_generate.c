@@ -1,6 +1,6 @@
 /* Speed of generation with a model of random parameters, at batch 1:
- *   - time per token, and the parameters' bytes over it against the bandwidth of reading memory,
- *     since every parameter is read once per token;
+ *   - time per token, and the bytes over it that every token has to read, once each, against the
+ *     bandwidth of reading memory: the parameters, and the keys and values of the tokens before it;
  *   - time to the first token behind a prompt, and its FLOPs (two per parameter of a matrix and
  *     token, four per element of attention's products, the head for the last token only) against
  *     the peak of fused multiply-adds.
@@ -50,9 +50,11 @@ typedef struct {
 
 static bool is_position_table(const GwParam *param) { return strncmp(param->name, "wpe", 3) == 0; }
 
-/* Bytes of the parameters that a token needs whole: all but the position embeddings. */
-static double bytes_per_token(const GwParamList *list) {
-  double bytes = 0;
+/* Bytes that a token reads: of the parameters all but the position embeddings; of keys and values
+ * those of `before` tokens. */
+static double bytes_per_token(const Bench *bench, double before) {
+  const GwParamList *list = &bench->list;
+  double bytes = before * 2 * bench->model.layers * bench->model.width * (double)sizeof(float);
   for (int i = 0; i < list->count; i++)
     if (!is_position_table(&list->params[i])) bytes += (double)gw_type_size(&list->params[i].type);
   return bytes;
@@ -138,7 +140,8 @@ static GwStatus run_prompts(const Bench *bench, Times *times) {
 static void report(const Bench *bench, Times *times, json_t *rows) {
   double token_ns = bench_median(times->token_ns, TOKENS);
   double prompt_ns = bench_median(times->prompt_ns, PROMPTS);
-  double bytes = bytes_per_token(&bench->list), length = (double)(bench->model.context / 2);
+  double length = (double)(bench->model.context / 2),
+         bytes = bytes_per_token(bench, length + TOKENS / 2.0);
   double rate = bytes / token_ns, gflops = prompt_flops(bench, length) / prompt_ns;
   int threads = gw_pool_threads(bench->pool);
   printf("%d threads: reads %.1f GB/s, fused multiply-adds %.0f GFLOP/s\n", threads, bench->read,

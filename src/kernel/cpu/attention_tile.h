@@ -6,8 +6,8 @@
  * packed matrix can be a factor on either side of a product. Keys (and, for dy v, values) are also
  * packed in columns: panels of GW_PANEL keys, [keys/GW_PANEL, terms, GW_PANEL].
  *
- * Where the processor multiplies bf16 in pairs, an element is a pair of terms: a matrix whose columns
- * are the terms has half as many, one whose rows are the terms has half as many rows.
+ * Where the processor multiplies bf16 in pairs, an element is a pair of terms: a matrix whose
+ * columns are the terms has half as many columns, one whose rows are the terms half as many rows.
  *
  * Every element of every product is one chain of fused multiply-adds in the order of its
  * reference; the tile runs GW_ROWS x 2 vectors of such chains side by side. Sums have an even
