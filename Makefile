@@ -20,7 +20,7 @@ test: ## install what is missing, build, run the whole test suite
 	@tools/install-packages.sh test
 	@tools/run-tests.sh gcc
 
-demo: ## train on the King James Bible in four minutes and compare with compressors
+demo: ## train on the King James Bible in minutes and compare with compressors
 	@tools/demo.sh
 
 check: ## what CI runs: format, tidy, both compilers, sanitizers, all tests, short fuzzing
@@ -37,14 +37,14 @@ format-check: ## fail where `make format` would change something
 tidy: ## check folder order, lengths, bans and documents (STYLE.md)
 	@python3 tools/tidy.py
 
-bench: bench-gemm bench-ops bench-abft bench-generate bench-train ## all benchmarks, half an hour
+bench: bench-gemm bench-ops bench-abft bench-generate bench-train ## all benchmarks, an hour
 
 bench-build:
 	@tools/install-packages.sh build
 	@tools/build.sh bench
 	@mkdir -p build/results
 
-bench-train: bench-build ## training steps against PyTorch's, about 20 minutes
+bench-train: bench-build ## training steps against PyTorch's, about 40 minutes
 	@[ "$(PEERS)" = no ] || tools/peers.sh >/dev/null || true
 	@python3 bench/bench_train.py --programs build/bench $(if $(filter no,$(PEERS)),--peers none) \
 	  $(BENCH)

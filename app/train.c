@@ -56,14 +56,12 @@ int gw_command_train(int argc, char **argv) {
        0},
       {"steps", "N", "stop after step N, before or beyond the recipe's end", GW_OPTION_I64,
        &train.steps, 0, 1e15},
-      {"threads", "N", "threads; 0 takes all processors", GW_OPTION_I32, &threads, 0, 1024},
-      {"isa", "NAME", "generic, avx2 or avx512 (default the best; the bits are the same)",
-       GW_OPTION_TEXT, &train.isa, 0, 0},
-      {"backend", "cpu|reference", "fast kernels or their references (the bits are the same)",
-       GW_OPTION_CHOICE, &train.backend, 0, 0},
+      gw_cli_option_threads(&threads),
+      gw_cli_option_isa(&train.isa),
+      gw_cli_option_backend(&train.backend),
       {"abft", NULL, "verify every matrix product against checksums (the bits are the same)",
        GW_OPTION_FLAG, &train.abft, 0, 0},
-      {"json", NULL, "print the result as one JSON object", GW_OPTION_FLAG, &json, 0, 0},
+      gw_cli_option_json(&json),
   };
   const GwCommand command = {
       .name = "train",

@@ -104,6 +104,15 @@ static Ahead beside(const Task *task, int64_t first, int64_t last) {
                  .stride = m->row_bytes};
 }
 
+/* A finished block of `rows` rows from `row` on. */
+static void hand_on(const Task *task, float *c, int64_t row, int64_t rows) {
+  const GwGemm *gemm = task->plan->gemm;
+  int64_t c_row = task->tile.c_row, columns = task->tile.columns;
+  if (gemm->abft) GW_KERNEL(gemm_check_block)(gemm, c, c_row, row, rows, columns);
+  if (gemm->finish)
+    gemm->finish(gemm->context, c, c_row, row, rows, task->column, columns, task->thread);
+}
+
 /* Panels [first, last): they are packed, multiplied, and handed on where they are finished. */
 static void run_panels(Task *task, int64_t first, int64_t last, bool finished) {
   const GwGemm *gemm = task->plan->gemm;
@@ -123,11 +132,7 @@ static void run_panels(Task *task, int64_t first, int64_t last, bool finished) {
     tile.rows = gw__panel_first(task->rows, p + 1) - row;
     run_row_of_tiles(task, &tile);
   }
-  if (finished && gemm->abft) GW_KERNEL(gemm_check_block)
-  (gemm, c, task->tile.c_row, task->first_row + start, end - start, task->tile.columns);
-  if (finished && gemm->finish)
-    gemm->finish(gemm->context, c, task->tile.c_row, task->first_row + start, end - start,
-                 task->column, task->tile.columns, task->thread);
+  if (finished) hand_on(task, c, task->first_row + start, end - start);
 }
 
 /* The block of B after this one: the next in k, or the next columns from k = 0. */

@@ -27,8 +27,9 @@ typedef struct {
   const double *weights, *magnitude_weights; /* [columns]; NULL: all 1 */
 } Weighing;
 
-/* Of BLOCK rows at most. */
+/* Of rows [first, first + count), BLOCK at most. */
 typedef struct {
+  int64_t first, count;
   double sum[BLOCK], magnitude[BLOCK];
 } Weights;
 
@@ -111,9 +112,9 @@ INLINE void weigh_across(const Weighing *w, const float *from, int64_t n, GwOper
   memcpy(magnitudes, magnitude, sizeof magnitude);
 }
 
-INLINE void weigh_rows(const Weighing *w, int64_t first, int64_t count, GwOperands operands,
-                       bool weighted, Weights *out) {
-  const float *at = w->m.at + first * w->m.row;
+INLINE void weigh_rows(const Weighing *w, GwOperands operands, bool weighted, Weights *out) {
+  const float *at = w->m.at + out->first * w->m.row;
+  const int64_t count = out->count;
   if (w->m.column == 1) {
     for (int64_t i = 0; i < count; i += ALONG)
       weigh_along(w, at + i * w->m.row, gw_min_i64(count - i, ALONG), operands, weighted,
@@ -129,17 +130,19 @@ INLINE void weigh_rows(const Weighing *w, int64_t first, int64_t count, GwOperan
   }
 }
 
-/* Rows [first, first + count), count <= BLOCK. */
-static void weigh(const Weighing *w, int64_t first, int64_t count, Weights *out) {
+/* The rows of a block. */
+static void weigh(const Weighing *w, int64_t block, Weights *out) {
   bool bf16 = w->operands == GW_OPERANDS_BF16;
+  out->first = block * BLOCK;
+  out->count = gw_min_i64(w->rows - out->first, BLOCK);
   if (w->weights && bf16)
-    weigh_rows(w, first, count, GW_OPERANDS_BF16, true, out);
+    weigh_rows(w, GW_OPERANDS_BF16, true, out);
   else if (w->weights)
-    weigh_rows(w, first, count, GW_OPERANDS_F32, true, out);
+    weigh_rows(w, GW_OPERANDS_F32, true, out);
   else if (bf16)
-    weigh_rows(w, first, count, GW_OPERANDS_BF16, false, out);
+    weigh_rows(w, GW_OPERANDS_BF16, false, out);
   else
-    weigh_rows(w, first, count, GW_OPERANDS_F32, false, out);
+    weigh_rows(w, GW_OPERANDS_F32, false, out);
 }
 
 /* ---- before the product ---- */
@@ -170,11 +173,10 @@ static void run_pass(Pass *pass, GwPool *pool, GwPoolTask *task) {
 static void keep_block(void *context, int64_t block, int thread) {
   (void)thread;
   const Pass *pass = context;
-  Weights weights;
-  int64_t first = block * BLOCK, count = gw_min_i64(pass->weighing.rows - first, BLOCK);
-  weigh(&pass->weighing, first, count, &weights);
-  memcpy(pass->sums + first, weights.sum, (size_t)count * sizeof *pass->sums);
-  memcpy(pass->magnitudes + first, weights.magnitude, (size_t)count * sizeof *pass->magnitudes);
+  Weights w;
+  weigh(&pass->weighing, block, &w);
+  memcpy(pass->sums + w.first, w.sum, (size_t)w.count * sizeof *w.sum);
+  memcpy(pass->magnitudes + w.first, w.magnitude, (size_t)w.count * sizeof *w.magnitude);
 }
 
 void GW_KERNEL(gemm_check_begin)(const GwGemm *gemm, GwPool *pool) {
@@ -199,7 +201,7 @@ void GW_KERNEL(gemm_check_begin)(const GwGemm *gemm, GwPool *pool) {
   if (!gemm->bias) return;
   Weighing bias = {{gemm->bias, gemm->columns, 1}, 1, gemm->columns, GW_OPERANDS_F32, NULL, NULL};
   Weights weights;
-  weigh(&bias, 0, 1, &weights);
+  weigh(&bias, 0, &weights);
   abft->bias_sum = weights.sum[0];
   abft->bias_magnitude = weights.magnitude[0];
 }
@@ -287,11 +289,9 @@ static void judge(const GwGemm *gemm, int64_t row, double sum, double magnitude)
 static void judge_block(void *context, int64_t block, int thread) {
   (void)thread;
   const Pass *pass = context;
-  Weights weights;
-  int64_t first = block * BLOCK, count = gw_min_i64(pass->weighing.rows - first, BLOCK);
-  weigh(&pass->weighing, first, count, &weights);
-  for (int64_t i = 0; i < count; i++)
-    judge(pass->gemm, first + i, weights.sum[i], weights.magnitude[i]);
+  Weights w;
+  weigh(&pass->weighing, block, &w);
+  for (int64_t i = 0; i < w.count; i++) judge(pass->gemm, w.first + i, w.sum[i], w.magnitude[i]);
 }
 
 void GW_KERNEL(gemm_check_end)(const GwGemm *gemm, GwPool *pool) {

@@ -13,7 +13,7 @@
 enum {
   ROWS_MOST = GW_VL / 2, /* rows at a time: their sums and a square fit the registers */
   TASK_FLOATS = 1 << 15, /* of W that are worth waking a thread */
-  TASKS_PER_THREAD = 1,
+  TASKS_PER_THREAD = 4,
 };
 
 typedef struct {
@@ -119,11 +119,6 @@ FOR_ROWS(DEFINE, F32)
 FOR_ROWS(DEFINE, BF16)
 static RunStrip *const strips[2][ROWS_MOST] = {{FOR_ROWS(NAME, F32)}, {FOR_ROWS(NAME, BF16)}};
 
-/* The first strip, which no other has asked for. */
-static void ask_for(const float *from, int64_t floats) {
-  for (int64_t i = 0; i < floats; i += GW_LINE_FLOATS) gw_prefetch(from + i);
-}
-
 static void run_columns(void *context, int64_t task, int thread) {
   const Stream *stream = context;
   const GwGemm *gemm = stream->gemm;
@@ -135,7 +130,6 @@ static void run_columns(void *context, int64_t task, int thread) {
   strip.accumulate = gemm->accumulate;
   strip.c_row = gemm->c ? gemm->c_row : stream->columns;
   float *c = gemm->c ? gemm->c + first : block;
-  ask_for(gemm->b.at + first * gemm->b.column, GW_VL * gemm->b.column);
   for (int64_t j = first; j < last; j += GW_VL) {
     strip.columns = gw_min_i64(last - j, GW_VL);
     strip.b = gemm->b.at + j * gemm->b.column;
