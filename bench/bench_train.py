@@ -55,6 +55,7 @@ PEERS = {
     "torch-tuned": Peer("PyTorch tuned", [], TUNED, False),
     "torch-compiled": Peer("PyTorch compiled, tuned", ["--compile"], TUNED, False),
     "one-thread": Peer("godwit, 1 thread", None, {}, True),
+    "kept": Peer("godwit, train.keep_packed", None, {}, True),
 }
 LONG = "gpt2-1024"  # leaves out the peers marked slow unless they are named
 LANE_TRIALS = 6  # steps in which godwit tries both ways of using threads, if there are lanes
@@ -113,16 +114,16 @@ class Program:
         self.log.close()
 
 
-def godwit_command(run, shape, dtype, threads):
+def godwit_command(run, shape, dtype, threads, more=()):
     sizes = {"family": "gpt2", "layers": shape.layers, "width": shape.width, "heads": shape.heads,
              "context": shape.context, "vocab_size": shape.vocab}
     keys = [f"model.{key}={sizes[key]}" for key in sizes]
-    keys += [f"train.lanes={run.lanes}", f"train.lane_batch={shape.batch}", *DTYPES[dtype]]
+    keys += [f"train.lanes={run.lanes}", f"train.lane_batch={shape.batch}", *DTYPES[dtype], *more]
     return [os.path.join(run.programs, "bench_train"), str(threads), *keys]
 
 
-def start_godwit(run, shape, dtype, threads):
-    return Program(godwit_command(run, shape, dtype, threads), {})
+def start_godwit(run, shape, dtype, threads, more=()):
+    return Program(godwit_command(run, shape, dtype, threads, more), {})
 
 
 def start_torch(run, shape, dtype, peer):
@@ -138,7 +139,9 @@ def start_torch(run, shape, dtype, peer):
 
 
 def start_peer(run, shape, dtype, peer):
-    if peer.options is None:
+    if peer is PEERS["kept"]:
+        return start_godwit(run, shape, dtype, run.threads, ["train.keep_packed=true"])
+    if peer is PEERS["one-thread"]:
         return start_godwit(run, shape, dtype, 1)
     return start_torch(run, shape, dtype, peer)
 
@@ -168,7 +171,7 @@ def peer_result(run, peer, ours, theirs):
     ratio = statistics.median(b / a for a, b in zip(ours.ns, theirs.ns))
     return {"peer": peer.title, "peer_ns": theirs.ns, "peer_memory": theirs.memory,
             "ratio": ratio, "torch": theirs.hello.get("torch"),
-            "peer_threads": 1 if peer.options is None else run.threads}
+            "peer_threads": 1 if peer is PEERS["one-thread"] else run.threads}
 
 
 def run_alone(run, shape, dtype):
@@ -241,6 +244,7 @@ def peers_of(run, model):
     names = run.peers
     if names == ["all"]:
         names = [name for name in PEERS if not (model == LONG and PEERS[name].slow)]
+        names = [name for name in names if name != "kept" or run.lanes > 1]  # else nothing is kept
     return [PEERS[name] for name in names if name != "none"]
 
 

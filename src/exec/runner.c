@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "exec/check.h"
+#include "exec/kept_weights.h"
 #include "op/abft.h"
 #include "pass/memory_plan.h"
 
@@ -19,7 +20,8 @@ struct GwRunner {
   bool scratch_owned;
   GwCall *calls;
   const GwObserver *observer;
-  GwAbft abft; /* its room is NULL where products do not verify themselves */
+  GwAbft abft;        /* its room is NULL where products do not verify themselves */
+  GwKeptWeights kept; /* all zero where none are kept */
 };
 
 void *gw_runner_value(const GwRunner *runner, GwValueId id) {
@@ -102,6 +104,7 @@ void gw_runner_destroy(GwRunner *runner) {
     if (runner->owned[class]) gw_buffer_destroy(runner->base[class]);
   if (runner->scratch_owned) gw_buffer_destroy(runner->scratch);
   gw_buffer_destroy(runner->abft.room);
+  gw_kept_weights_destroy(&runner->kept);
   free(runner->calls);
   free(runner);
 }
@@ -122,6 +125,17 @@ GwStatus gw_runner_verify_products(GwRunner *runner) {
   for (int32_t i = 0; i < program->op_count; i++) runner->calls[i].abft = abft;
   return GW_OK;
 }
+
+GwStatus gw_runner_keep_weights(GwRunner *runner) {
+  const GwProgram *program = runner->program;
+  GW_ASSERT(!runner->kept.room);
+  GW_TRY(gw_kept_weights_create(program, &runner->kept));
+  for (int32_t i = 0; i < program->op_count; i++)
+    runner->calls[i].kept = gw_kept_weights_of(&runner->kept, &program->ops[i]);
+  return GW_OK;
+}
+
+void gw_runner_weights_changed(GwRunner *runner) { gw_kept_weights_stale(&runner->kept); }
 
 /* The fault that was found; the next run begins without any. */
 static GwStatus product_fault(GwRunner *runner, int32_t op, GwLaneKey key) {

@@ -37,6 +37,11 @@ void gw_runner_observe(GwRunner *runner, const GwObserver *observer); /* NULL: n
  * not those of attention. */
 GwStatus gw_runner_verify_products(GwRunner *runner);
 
+/* From now on the fast kernels' weights stay packed from run to run (exec/kept_weights.h), until
+ * the parameters are said to have changed: whoever changes them must say so. */
+GwStatus gw_runner_keep_weights(GwRunner *runner);
+void gw_runner_weights_changed(GwRunner *runner); /* also where none are kept */
+
 /* Executes every op once. Fails only through the observer, and with GW_NUMERIC when a product that
  * verifies itself is wrong. */
 GwStatus gw_runner_run(GwRunner *runner, GwLaneKey key);

@@ -29,8 +29,8 @@ const char *gw_profile_name(GwProfile profile) { return profiles[profile].str; }
 #member, GW_KEY_CHOICE, GW_IDENTITY_YES, PLACE(member), 0, 0, "", choices,                     \
         GW_COUNT_OF(choices), meaning                                                              \
   }
-#define BOOL(member, meaning)                                                                      \
-  { #member, GW_KEY_BOOL, GW_IDENTITY_YES, PLACE(member), 0, 0, "", NULL, 0, meaning }
+#define BOOL(member, identity, meaning)                                                            \
+  { #member, GW_KEY_BOOL, identity, PLACE(member), 0, 0, "", NULL, 0, meaning }
 #define U64(member, meaning)                                                                       \
   { #member, GW_KEY_U64, GW_IDENTITY_YES, PLACE(member), 0, 0, "", NULL, 0, meaning }
 #define I32(member, min, max, identity, meaning)                                                   \
@@ -58,8 +58,8 @@ const GwRecipeKey gw__recipe_keys[GW_RECIPE_KEYS] = {
     I32(model.context, 1, 1 << 20, IN_IDENTITY, "tokens per sequence"),
     I32(model.vocab_size, 0, 1 << 24, IN_IDENTITY, "tokens in the vocabulary; 0 is the data's"),
     CHOICE(model.activation, activations, "of the MLP"),
-    BOOL(model.qk_norm, "normalise each head's query and key"),
-    BOOL(model.tie_embeddings, "the output head is the token embedding"),
+    BOOL(model.qk_norm, IN_IDENTITY, "normalise each head's query and key"),
+    BOOL(model.tie_embeddings, IN_IDENTITY, "the output head is the token embedding"),
     I32(model.window, 0, 1 << 20, IN_IDENTITY, "tokens that attention looks back; 0 is all"),
     F64(model.rope_theta, "(]", 1, 1e12, "base of the rotary frequencies"),
     F64(model.norm_epsilon, "(]", 0, 1, "added to the variance"),
@@ -76,13 +76,14 @@ const GwRecipeKey gw__recipe_keys[GW_RECIPE_KEYS] = {
     I64(train.checkpoint_every, 0, 1e12, NOT_IN_IDENTITY, "steps; 0 is at the end only"),
     I64(train.validate_tokens, 0, 1e15, NOT_IN_IDENTITY, "at most, while training; 0 is all"),
     I32(train.keep_checkpoints, 1, 1e6, NOT_IN_IDENTITY, "the newest are kept"),
+    BOOL(train.keep_packed, NOT_IN_IDENTITY, "weights stay packed for the lanes of a step"),
     BYTES(train.memory_limit, 1e15, NOT_IN_IDENTITY, "of all that training plans; 0 is none"),
     F64(train.optimizer.lr, "[]", 0, 100, "peak learning rate"),
     F64(train.optimizer.beta1, "[)", 0, 1, "decay of the first moment"),
     F64(train.optimizer.beta2, "[)", 0, 1, "decay of the second moment"),
     F64(train.optimizer.epsilon, "(]", 0, 1, "added to the root of the second moment"),
     F64(train.optimizer.weight_decay, "[]", 0, 100, "decoupled"),
-    BOOL(train.optimizer.decay_embeddings, "whether embeddings are decayed too"),
+    BOOL(train.optimizer.decay_embeddings, IN_IDENTITY, "whether embeddings are decayed too"),
     F64(train.optimizer.clip_norm, "[]", 0, 1e9, "largest gradient norm; 0 is off"),
     CHOICE(train.schedule.kind, schedules, "how the learning rate falls after the warm-up"),
     I64(train.schedule.warmup_steps, 0, 1e12, IN_IDENTITY, "linear from 0"),

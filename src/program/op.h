@@ -40,6 +40,9 @@ typedef struct {
 /* What products write down when they are asked to verify themselves (op/abft.h). */
 typedef struct GwAbft GwAbft;
 
+/* Packed weights that outlive the call (op/kept.h). */
+typedef struct GwKept GwKept;
+
 /* One execution of one op. */
 typedef struct {
   GwShapes shapes;
@@ -50,6 +53,7 @@ typedef struct {
   char *scratch; /* scratch_bytes for each thread of the pool, 64-byte aligned */
   size_t scratch_bytes;
   GwAbft *abft; /* NULL: nobody asked; of the fast kernels only */
+  GwKept *kept; /* the weight's, [GW_KEPT_COUNT]; NULL: packed anew each time */
 } GwCall;
 
 typedef struct GwGradient GwGradient;

@@ -54,6 +54,7 @@ GwStatus gw_lane_run(const GwLaneProgram *lane, GwRunner *runner, GwLaneKey key,
   const int64_t *tally = gw_runner_value(runner, lane->tally);
   *of_lane = 0;
   *(int32_t *)gw_runner_value(runner, lane->fresh) = fresh;
+  if (fresh) gw_runner_weights_changed(runner);
   GW_TRY(gw_runner_run(runner, key));
   if (*guard != 0 || tally[2] != 0)
     return gw_fail(GW_NUMERIC,

@@ -63,6 +63,8 @@ static void print_memory(const GwTrainingPlan *plan, int threads, FILE *out) {
   print_bytes("activations", memory->activations, "of lanes; shared with validation", out);
   print_bytes("inputs", memory->inputs, "of lanes, those read ahead, and of validation", out);
   print_bytes("scratch", memory->scratch, "of the kernels, all threads", out);
+  if (memory->packed > 0)
+    print_bytes("packed weights", memory->packed, "kept for the lanes of a step", out);
   print_bytes("peak memory", memory->total, "all of these", out);
 }
 

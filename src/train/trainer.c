@@ -83,6 +83,7 @@ static GwStatus create_runners(GwTrainer *t) {
   const GwWorkspace *shared = &t->workspace;
   GW_TRY(gw_runner_create_in(shared, &t->plan.lane.program, t->backend, t->pool, base,
                              &t->lane_runner));
+  if (t->plan.memory.packed > 0) GW_TRY(gw_runner_keep_weights(t->lane_runner));
   GW_TRY(gw_runner_create_in(shared, &t->plan.steps.total, t->backend, t->pool, base,
                              &t->total_runner));
   return gw_runner_create_in(shared, &t->plan.steps.update, t->backend, t->pool, base,

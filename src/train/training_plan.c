@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "exec/kept_weights.h"
 #include "infer/evaluate.h"
 
 /* Running lanes at once takes sums and activations for each. It pays for small models, whose ops
@@ -41,7 +42,7 @@ static GwStatus build_programs(const GwRecipe *recipe, GwTrainingPlan *plan) {
 
 static void add_up(GwTrainingMemory *memory) {
   memory->total = memory->params + memory->moments + memory->sums + memory->activations +
-                  memory->inputs + memory->scratch;
+                  memory->inputs + memory->scratch + memory->packed;
 }
 
 /* `least` is exact: what is named, given as the limit, is enough. */
@@ -54,7 +55,7 @@ static GwStatus too_low(const GwRecipe *recipe, const GwTrainingMemory *least) {
       "model.context or the model's size",
       recipe->train.memory_limit, recipe->name, least->total, (double)least->params * 1e-6,
       (double)least->moments * 1e-6, (double)least->sums * 1e-6, (double)least->activations * 1e-6,
-      (double)(least->scratch + least->inputs) * 1e-6);
+      (double)(least->scratch + least->inputs + least->packed) * 1e-6);
 }
 
 /* All but the activations, with a number of windows to validate at once that is not too high. */
@@ -80,6 +81,8 @@ static GwStatus plan_activations(const GwRecipe *recipe, int threads, GwTraining
   int64_t limit = recipe->train.memory_limit, batch = gw_evaluator_batch(&recipe->model);
   Needs validation;
   GW_TRY(needs_of_validation(recipe, threads, batch, &validation));
+  if (recipe->train.keep_packed && recipe->train.lanes > 1)
+    GW_TRY(gw_kept_weights_bytes(&plan->lane.program, &plan->memory.packed));
   add_fixed(plan, threads, &validation);
   int64_t room = limit > 0 ? gw_max_i64(limit - plan->memory.total, 0) : INT64_MAX;
   GW_TRY(gw_lane_program_fit(&plan->lane, room, &plan->recomputation));

@@ -17,6 +17,7 @@ typedef struct {
   int64_t activations; /* of the lanes that run at once; the step's other programs share them */
   int64_t inputs;      /* of lanes, those read ahead included, and of validation */
   int64_t scratch;     /* of the kernels, all threads together */
+  int64_t packed;      /* weights kept for the lanes of a step, where the recipe says so */
   int64_t total;
 } GwTrainingMemory;
 

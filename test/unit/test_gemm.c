@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "exec/backend_cpu.h"
+#include "op/kept.h"
 
 enum { OUTPUTS_MAX = 3 };
 
@@ -28,7 +29,7 @@ static void fill(void *data, const GwType *type, GwRng *rng) {
 }
 
 /* Runs the reference once; the outputs are moved to `wanted`. */
-static void case_init(Case *out, GwOpcode code, const GwType *in, int count) {
+static void case_init(Case *out, GwOpcode code, const GwType *in, int count, double attr) {
   const GwOpDef *def = gw_op_def(code);
   GwRng rng = gw_rng(seed, (uint64_t)code);
   *out = (Case){.code = code};
@@ -39,6 +40,7 @@ static void case_init(Case *out, GwOpcode code, const GwType *in, int count) {
     call->in[i] = gw_buffer_create(gw_type_size(&in[i]));
     fill(call->in[i], &in[i], &rng);
   }
+  call->shapes.attr[0] = attr;
   assert_ok(def->shape(&call->shapes));
   for (int i = 0; i < gw_op_out_count(def); i++) {
     out->wanted[i] = gw_buffer_create(gw_type_size(&call->shapes.out[i]));
@@ -78,13 +80,50 @@ static void compare(Case *test, const GwBackend *backend, GwPool *pool) {
 
 static void check(GwOpcode code, const GwType *in, int count) {
   Case test;
-  case_init(&test, code, in, count);
+  case_init(&test, code, in, count, 0);
   for (int isa = 0; isa < GW_ISA_ID_COUNT; isa++) {
     const GwBackend *backend = gw_backend_cpu((GwIsa)isa);
     for (int threads = 1; backend && threads <= 4; threads++) {
       GwPool *pool;
       assert_ok(gw_pool_create(threads, &pool));
       compare(&test, backend, pool);
+      gw_pool_destroy(pool);
+    }
+  }
+  case_deinit(&test);
+}
+
+/* The first run packs the weight; the second finds it packed, and no longer where it was. */
+static void check_kept_with(Case *test, const GwBackend *backend, GwPool *pool) {
+  const GwType *weight = &test->call.shapes.in[1];
+  int64_t room = gw_max_i64(gw_kept_room(gw_rows(weight), gw_columns(weight)),
+                            gw_kept_room(gw_columns(weight), gw_rows(weight)));
+  GwKept kept[GW_KEPT_COUNT] = {{0}};
+  float *panels = gw_buffer_create((size_t)(room + 16) * sizeof *panels), *there = test->call.in[1];
+  float *nothing = gw_buffer_create(gw_type_size(weight));
+  for (int i = 0; i < 16; i++) panels[room + i] = 7;
+  for (int k = 0; k < GW_KEPT_COUNT; k++) kept[k].at = panels; /* each op uses one of them */
+  test->call.kept = kept;
+  compare(test, backend, pool);
+  assert_true(kept[GW_KEPT_Y].current != kept[GW_KEPT_DX].current);
+  test->call.in[1] = nothing;
+  compare(test, backend, pool);
+  for (int i = 0; i < 16; i++) assert_true(panels[room + i] == 7);
+  test->call.in[1] = there;
+  test->call.kept = NULL;
+  gw_buffer_destroy(nothing);
+  gw_buffer_destroy(panels);
+}
+
+static void check_kept(GwOpcode code, const GwType *in, int count, double operands) {
+  Case test;
+  case_init(&test, code, in, count, operands);
+  for (int isa = 0; isa < GW_ISA_ID_COUNT; isa++) {
+    const GwBackend *backend = gw_backend_cpu((GwIsa)isa);
+    for (int threads = 1; backend && threads <= 2; threads++) {
+      GwPool *pool;
+      assert_ok(gw_pool_create(threads, &pool));
+      check_kept_with(&test, backend, pool);
       gw_pool_destroy(pool);
     }
   }
@@ -123,6 +162,18 @@ static void many_chunks_of_logits(void **state) {
   check(GW_OP_HEAD_LOSS_GRAD, (GwType[]){x, w, targets, lse}, 4);
 }
 
+static void weights_stay_packed(void **state) {
+  (void)state;
+  static const int64_t sizes[][3] = {{19, 801, 530}, {33, 1, 70}, {130, 385, 33}, {70, 1537, 97}};
+  for (size_t i = 0; i < GW_COUNT_OF(sizes); i++)
+    for (int operands = 0; operands < 2; operands++) {
+      int64_t rows = sizes[i][0], in = sizes[i][1], out = sizes[i][2];
+      GwType x = matrix(rows, in), w = matrix(out, in), dy = matrix(rows, out);
+      check_kept(GW_OP_LINEAR, (GwType[]){x, w, gw_type_1d(GW_F32, out)}, 3, operands);
+      check_kept(GW_OP_LINEAR_DX, (GwType[]){dy, w}, 2, operands);
+    }
+}
+
 int main(int argc, char **argv) {
   seed = gw_test_seed(argc, argv, 1);
   const struct CMUnitTest tests[] = {
@@ -130,6 +181,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(many_rows),
       cmocka_unit_test(long_sums_of_a_weight_gradient),
       cmocka_unit_test(many_chunks_of_logits),
+      cmocka_unit_test(weights_stay_packed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -217,6 +217,33 @@ static void memory_limits_do_not_matter(void **state) {
   }
 }
 
+/* Nor with recomputed products, whose weights are packed once for all of them. */
+static void kept_weights_do_not_matter(void **state) {
+  (void)state;
+  for (int i = 0; i < 4; i++) {
+    GwRecipe recipe = small_recipe((GwFamily)(i % 2));
+    GwTrainingMemory plain, packed;
+    recipe.model.dtype = i / 2 ? GW_PROFILE_BF16 : GW_PROFILE_F32;
+    recipe.model.context = 40;
+    recipe.train.lane_batch = 30;
+    recipe.train.lanes = 3;
+    uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE);
+    assert_ok(gw_training_memory(&recipe, 1, &plain));
+    recipe.train.keep_packed = true;
+    assert_ok(gw_training_memory(&recipe, 1, &packed));
+    assert_true(packed.packed >= 6 * plain.params / 4 && packed.packed < 10 * plain.params);
+    assert_true(packed.total == plain.total + packed.packed);
+    for (int threads = 1; threads <= 3; threads++)
+      assert_true(train_whole(&recipe, threads, GW_WAY_INSIDE) == wanted);
+    recipe.train.memory_limit = packed.total - packed.activations / 2;
+    assert_true(train_whole(&recipe, 1, GW_WAY_INSIDE) == wanted);
+    recipe.train.lanes = 1; /* nothing to keep them for */
+    recipe.train.memory_limit = 0;
+    assert_ok(gw_training_memory(&recipe, 1, &packed));
+    assert_true(packed.packed == 0);
+  }
+}
+
 /* Flips one bit of a gradient sum behind the trainer's back. */
 static GwStatus flip_in_last_sum(void *self, int32_t op, const GwOpDef *def, GwCall *call) {
   (void)op;
@@ -417,6 +444,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(grouping_of_lanes_does_not_matter),
       cmocka_unit_test(lanes_at_once_do_not_matter),
       cmocka_unit_test(memory_limits_do_not_matter),
+      cmocka_unit_test(kept_weights_do_not_matter),
       cmocka_unit_test(faults_are_named),
       cmocka_unit_test(bf16_learns_as_f32_does),
       cmocka_unit_test(the_first_lane_that_fails_is_named),

@@ -3,7 +3,7 @@
  * C is cut into rectangles, each an independent task. A task goes over blocks of columns and of k:
  * it packs a block of B (which then stays in L2), and for each panel of rows packs A and runs the
  * tiles. Every task packs for itself, and C is cut so that packing and waiting cost least. While
- * tiles run they also bring nearer what is needed next. */
+ * tiles run they also bring nearer what is needed next. A kept B is packed once, as a whole. */
 #include "kernel/cpu/gemm_check.h"
 #include "kernel/cpu/gemm_parts.h"
 
@@ -135,6 +135,43 @@ static void run_panels(Task *task, int64_t first, int64_t last, bool finished) {
   if (finished) hand_on(task, c, task->first_row + start, end - start);
 }
 
+static int64_t steps_of(GwTileKind kind, int64_t depth) {
+  return kind == GW_TILE_PAIRS ? gw_ceil_div(depth, 2) : depth;
+}
+
+/* Where a kept B has the panel of `column` in the block of k that begins at `k`: all panels of one
+ * block of k stand together. */
+static float *kept_panel(const Plan *plan, int64_t k, int64_t depth, int64_t column) {
+  int64_t panels = gw_ceil_div(plan->gemm->columns, GW_TILE_COLUMNS);
+  int64_t full = panels * gw__panel_b(steps_of(plan->kind, plan->block_depth));
+  int64_t panel = gw__panel_b(steps_of(plan->kind, depth));
+  return plan->gemm->kept->at + k / plan->block_depth * full + column / GW_TILE_COLUMNS * panel;
+}
+
+/* A few panels of a kept B, over all of k. */
+static void keep_panels(void *context, int64_t number, int thread) {
+  (void)thread;
+  const Plan *plan = context;
+  const GwGemm *gemm = plan->gemm;
+  int64_t column = number * GW_COLUMN_BLOCK;
+  int64_t columns = gw_min_i64(gemm->columns - column, GW_COLUMN_BLOCK);
+  for (int64_t k = 0; k < gemm->depth; k += plan->block_depth) {
+    int64_t depth = gw_min_i64(plan->block_depth, gemm->depth - k);
+    GW_KERNEL(gemm_pack_b)
+    (plan->kind, part(gemm->b, k, column), depth, columns, kept_panel(plan, k, depth, column));
+  }
+}
+
+static void keep_b(Plan *plan, GwPool *pool) {
+  const GwGemm *gemm = plan->gemm;
+  int64_t last = (gemm->depth - 1) / plan->block_depth * plan->block_depth;
+  int64_t columns = gw_ceil_div(gemm->columns, GW_TILE_COLUMNS) * GW_TILE_COLUMNS;
+  const float *end = kept_panel(plan, last, gemm->depth - last, columns);
+  GW_ASSERT(end - gemm->kept->at <= gw_kept_room(gemm->depth, gemm->columns));
+  gw_pool_run(pool, gw_ceil_div(gemm->columns, GW_COLUMN_BLOCK), keep_panels, plan);
+  gemm->kept->current = true;
+}
+
 /* The block of B after this one: the next in k, or the next columns from k = 0. */
 static Ahead block_after(const Task *task) {
   const GwGemm *gemm = task->plan->gemm;
@@ -145,24 +182,30 @@ static Ahead block_after(const Task *task) {
   }
   int64_t depth = gw_min_i64(task->plan->block_depth, gemm->depth - k);
   int64_t columns = gw_min_i64(task->plan->block_columns, task->columns - column);
-  return ahead_of(part(gemm->b, k, column), columns > 0 ? depth : 0, columns);
+  if (columns <= 0) return (Ahead){0};
+  if (!gemm->kept) return ahead_of(part(gemm->b, k, column), depth, columns);
+  int64_t panel = gw__panel_b(steps_of(task->plan->kind, depth)) * (int64_t)sizeof(float);
+  return (Ahead){.at = (const char *)kept_panel(task->plan, k, depth, column),
+                 .rows = gw_ceil_div(columns, GW_TILE_COLUMNS),
+                 .row_bytes = panel,
+                 .stride = panel};
 }
 
-/* The block of B is packed, or stays where it lies: its rows are then so short that the panels are
- * close together, as the caches like it. */
+/* The block of B is kept, or packed here, or stays where it lies: its rows are then so short that
+ * the panels are close together, as the caches like it. */
 static void place_b(Task *task) {
   GwTileKind kind = task->plan->kind;
   GwMatrix b = part(task->plan->gemm->b, task->k, task->column);
   GwTile *tile = &task->tile;
-  bool whole = tile->columns % GW_TILE_COLUMNS == 0;
-  if (kind == GW_TILE_F32 && b.column == 1 && b.row <= GW_COLUMN_BLOCK && whole) {
+  bool kept = task->plan->gemm->kept, whole = tile->columns % GW_TILE_COLUMNS == 0;
+  if (!kept && kind == GW_TILE_F32 && b.column == 1 && b.row <= GW_COLUMN_BLOCK && whole) {
     tile->b = b.at;
     tile->b_step = b.row;
     task->panel_b = GW_TILE_COLUMNS;
     return;
   }
-  GW_KERNEL(gemm_pack_b)(kind, b, task->depth, tile->columns, task->panels_b);
-  tile->b = task->panels_b;
+  if (!kept) GW_KERNEL(gemm_pack_b)(kind, b, task->depth, tile->columns, task->panels_b);
+  tile->b = kept ? kept_panel(task->plan, task->k, task->depth, task->column) : task->panels_b;
   tile->b_step = GW_TILE_COLUMNS;
   task->panel_b = gw__panel_b(tile->steps);
 }
@@ -173,7 +216,7 @@ static void run_block(Task *task) {
   bool finished = task->k + task->depth == gemm->depth;
   GwTile *tile = &task->tile;
   tile->columns = gw_min_i64(plan->block_columns, task->columns - task->column);
-  tile->steps = plan->kind == GW_TILE_PAIRS ? gw_ceil_div(task->depth, 2) : task->depth;
+  tile->steps = steps_of(plan->kind, task->depth);
   tile->accumulate = gemm->accumulate || task->k > 0;
   tile->bias = gemm->bias && finished ? gemm->bias + task->column : NULL;
   place_b(task);
@@ -258,6 +301,7 @@ static void multiply(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *sc
   cut(&plan, gemm, serial ? 1 : gw_pool_threads(pool));
   plan.block_columns = block_of(&plan, plan.columns);
   int64_t tasks = plan.row_tasks * gw_ceil_div(gemm->columns, plan.columns);
+  if (gemm->kept && !gemm->kept->current) keep_b(&plan, serial ? NULL : pool);
   gw_pool_run(serial ? NULL : pool, tasks, run_task, &plan);
 }
 

@@ -7,6 +7,7 @@
 #define GW_GEMM_H
 
 #include "kernel/cpu/kernel.h"
+#include "op/kept.h"
 #include "op/scratch.h"
 
 /* The register tile: a C of whole tiles wastes no work. */
@@ -50,6 +51,7 @@ typedef struct {
   GwGemmFinish *finish; /* called for disjoint blocks that cover C; NULL for none */
   void *context;        /* of finish */
   GwBeside beside;      /* brought nearer in time for finish */
+  GwKept *kept;         /* B's panels, used or made; NULL: packed block by block in scratch */
   GwAbft *abft;         /* the product verifies itself (gemm_check.h); NULL: it does not */
 } GwGemm;
 

@@ -52,6 +52,7 @@ static void make_logits(const Head *head) {
   gemm.b = (GwMatrix){head->w, 1, head->width};
   gemm.c = head->logits;
   gemm.c_row = head->plan.logits_row;
+  gemm.kept = head->call->kept ? &head->call->kept[GW_KEPT_Y] : NULL;
   multiply(head, gemm);
 }
 
@@ -61,6 +62,7 @@ static void make_dx(const Head *head) {
   gemm.b = (GwMatrix){head->w, head->width, 1};
   gemm.c = head->dx + head->first * head->width;
   gemm.c_row = head->width;
+  gemm.kept = head->call->kept ? &head->call->kept[GW_KEPT_DX] : NULL;
   multiply(head, gemm);
 }
 

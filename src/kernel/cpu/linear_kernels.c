@@ -80,6 +80,7 @@ static GwGemm forward_product(const GwCall *call, float *c) {
   gemm.c_row = out;
   gemm.bias = call->in[2];
   gemm.abft = call->abft;
+  gemm.kept = call->kept ? &call->kept[GW_KEPT_Y] : NULL;
   return gemm;
 }
 
@@ -111,6 +112,7 @@ void GW_KERNEL(linear_dx)(const GwCall *call) {
   gemm.c = call->out[0];
   gemm.c_row = in;
   gemm.abft = call->abft;
+  gemm.kept = call->kept ? &call->kept[GW_KEPT_DX] : NULL;
   if (finish.pre || finish.residual) follow(&gemm, &finish);
   GW_KERNEL(gemm)(call->pool, &gemm, call->scratch);
 }
