@@ -40,15 +40,38 @@ INLINE void put(const GwCall *call, int out, int64_t i, int64_t n, gw_vf v) {
     GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, name##_range, NULL);         \
   }
 
-INLINE void some_gelu(const GwCall *call, int64_t i, int64_t n) {
-  put(call, 0, i, n, gw_v_gelu(get(call, 0, i, n)));
+/* Several vectors at a time, then one at a time. */
+INLINE void gelu_at(const GwCall *call, int64_t i, int64_t n, int count) {
+  gw_vf x[GW_EXPS];
+  GW_UNROLL for (int k = 0; k < count; k++) x[k] = get(call, 0, i + k * GW_VL, n);
+  gw_v_gelu_all(x, count);
+  GW_UNROLL for (int k = 0; k < count; k++) put(call, 0, i + k * GW_VL, n, x[k]);
 }
-ELEMENTWISE(gelu)
+INLINE void gelu_grad_at(const GwCall *call, int64_t i, int64_t n, int count) {
+  gw_vf dy[GW_EXPS], x[GW_EXPS];
+  GW_UNROLL for (int k = 0; k < count; k++) {
+    dy[k] = get(call, 0, i + k * GW_VL, n);
+    x[k] = get(call, 1, i + k * GW_VL, n);
+  }
+  gw_v_gelu_grad_all(dy, x, count);
+  GW_UNROLL for (int k = 0; k < count; k++) put(call, 0, i + k * GW_VL, n, dy[k]);
+}
 
-INLINE void some_gelu_grad(const GwCall *call, int64_t i, int64_t n) {
-  put(call, 0, i, n, gw_v_gelu_grad(get(call, 0, i, n), get(call, 1, i, n)));
-}
-ELEMENTWISE(gelu_grad)
+#define ELEMENTWISE_SEVERAL(name)                                                                  \
+  static void name##_range(const GwCall *call, void *context, int64_t first, int64_t last,         \
+                           int thread) {                                                           \
+    (void)context;                                                                                 \
+    (void)thread;                                                                                  \
+    int64_t i = first;                                                                             \
+    for (; i + GW_EXPS * GW_VL <= last; i += GW_EXPS * GW_VL) name##_at(call, i, GW_VL, GW_EXPS);  \
+    for (; i + GW_VL <= last; i += GW_VL) name##_at(call, i, GW_VL, 1);                            \
+    if (i < last) name##_at(call, i, last - i, 1);                                                 \
+  }                                                                                                \
+  void GW_KERNEL(name)(const GwCall *call) {                                                       \
+    GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, name##_range, NULL);         \
+  }
+ELEMENTWISE_SEVERAL(gelu)
+ELEMENTWISE_SEVERAL(gelu_grad)
 
 INLINE void some_swiglu(const GwCall *call, int64_t i, int64_t n) {
   gw_vf gate = get(call, 0, i, n), up = get(call, 1, i, n);

@@ -22,27 +22,40 @@ typedef struct {
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Elements i to i + n of C, n <= GW_VL. */
-INLINE void finish_some(const Finish *f, GwEpilogue activation, float *c, int64_t i, int64_t n) {
+/* `count` vectors of C from number i on, of n elements each; n < GW_VL: one vector. */
+INLINE void finish_some(const Finish *f, GwEpilogue activation, float *c, int64_t i, int64_t n,
+                        int count) {
   bool gelu = activation == GW_EPILOGUE_GELU;
-  gw_vf v = gw_v_get(c, n);
+  gw_vf v[GW_EXPS], pre[GW_EXPS];
+  GW_UNROLL for (int k = 0; k < count; k++) v[k] = gw_v_get(c + k * GW_VL, n);
   if (f->y) {
-    gw_v_put(f->y + i, gelu ? gw_v_gelu(v) : gw_v_relu2(v), n);
+    if (gelu)
+      gw_v_gelu_all(v, count);
+    else
+      GW_UNROLL for (int k = 0; k < count; k++) v[k] = gw_v_relu2(v[k]);
+    GW_UNROLL for (int k = 0; k < count; k++) gw_v_put(f->y + i + k * GW_VL, v[k], n);
     return;
   }
   if (activation != GW_EPILOGUE_NONE) {
-    gw_vf pre = gw_v_get(f->pre + i, n);
-    v = gelu ? gw_v_gelu_grad(v, pre) : gw_v_relu2_grad(v, pre);
+    GW_UNROLL for (int k = 0; k < count; k++) pre[k] = gw_v_get(f->pre + i + k * GW_VL, n);
+    if (gelu)
+      gw_v_gelu_grad_all(v, pre, count);
+    else
+      GW_UNROLL for (int k = 0; k < count; k++) v[k] = gw_v_relu2_grad(v[k], pre[k]);
   }
-  if (f->residual) v = gw_v_add(v, gw_v_get(f->residual + i, n));
-  gw_v_put(c, v, n);
+  GW_UNROLL for (int k = 0; k < count; k++) {
+    if (f->residual) v[k] = gw_v_add(v[k], gw_v_get(f->residual + i + k * GW_VL, n));
+    gw_v_put(c + k * GW_VL, v[k], n);
+  }
 }
 
 /* n elements of C from number `first`. */
 INLINE void finish_row(const Finish *f, GwEpilogue activation, float *c, int64_t first, int64_t n) {
   int64_t i = 0;
-  for (; i + GW_VL <= n; i += GW_VL) finish_some(f, activation, c + i, first + i, GW_VL);
-  if (i < n) finish_some(f, activation, c + i, first + i, n - i);
+  for (; i + GW_EXPS * GW_VL <= n; i += GW_EXPS * GW_VL)
+    finish_some(f, activation, c + i, first + i, GW_VL, GW_EXPS);
+  for (; i + GW_VL <= n; i += GW_VL) finish_some(f, activation, c + i, first + i, GW_VL, 1);
+  if (i < n) finish_some(f, activation, c + i, first + i, n - i, 1);
 }
 
 static void finish_block(void *context, float *c, int64_t c_row, int64_t row, int64_t rows,
