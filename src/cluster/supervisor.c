@@ -40,15 +40,6 @@ struct GwSupervisor {
   int32_t tries;      /* faults in a row there */
 };
 
-const char *gw_fault_text(GwFault fault) {
-  static const char *const texts[] = {
-#define X(name, text) text,
-      GW_FAULT_LIST(X)
-#undef X
-  };
-  return texts[fault];
-}
-
 enum { SECOND = 1000000000 };
 
 GwSupervisorOptions gw_supervisor_defaults(void) {

@@ -85,7 +85,6 @@ typedef enum {
 #undef X
       GW_FAULT_COUNT
 } GwFault;
-const char *gw_fault_text(GwFault fault);
 
 typedef enum { GW_FROM_START, GW_FROM_CHECKPOINT, GW_FROM_SNAPSHOT } GwRestoreFrom;
 

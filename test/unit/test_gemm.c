@@ -78,19 +78,26 @@ static void compare(Case *test, const GwBackend *backend, GwPool *pool) {
   gw_buffer_destroy(call->scratch);
 }
 
-static void check(GwOpcode code, const GwType *in, int count) {
+typedef void Run(Case *test, const GwBackend *backend, GwPool *pool);
+
+static void on_every_machine(GwOpcode code, const GwType *in, int count, double attr,
+                             int threads_max, Run *run) {
   Case test;
-  case_init(&test, code, in, count, 0);
+  case_init(&test, code, in, count, attr);
   for (int isa = 0; isa < GW_ISA_ID_COUNT; isa++) {
     const GwBackend *backend = gw_backend_cpu((GwIsa)isa);
-    for (int threads = 1; backend && threads <= 4; threads++) {
+    for (int threads = 1; backend && threads <= threads_max; threads++) {
       GwPool *pool;
       assert_ok(gw_pool_create(threads, &pool));
-      compare(&test, backend, pool);
+      run(&test, backend, pool);
       gw_pool_destroy(pool);
     }
   }
   case_deinit(&test);
+}
+
+static void check(GwOpcode code, const GwType *in, int count) {
+  on_every_machine(code, in, count, 0, 4, compare);
 }
 
 /* The first run packs the weight; the second finds it packed, and no longer where it was. */
@@ -116,18 +123,7 @@ static void check_kept_with(Case *test, const GwBackend *backend, GwPool *pool) 
 }
 
 static void check_kept(GwOpcode code, const GwType *in, int count, double operands) {
-  Case test;
-  case_init(&test, code, in, count, operands);
-  for (int isa = 0; isa < GW_ISA_ID_COUNT; isa++) {
-    const GwBackend *backend = gw_backend_cpu((GwIsa)isa);
-    for (int threads = 1; backend && threads <= 2; threads++) {
-      GwPool *pool;
-      assert_ok(gw_pool_create(threads, &pool));
-      check_kept_with(&test, backend, pool);
-      gw_pool_destroy(pool);
-    }
-  }
-  case_deinit(&test);
+  on_every_machine(code, in, count, operands, 2, check_kept_with);
 }
 
 static GwType matrix(int64_t rows, int64_t columns) { return gw_type_2d(GW_F32, rows, columns); }

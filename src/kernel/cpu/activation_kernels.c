@@ -16,6 +16,16 @@ INLINE void each(const GwCall *call, Some *some, int64_t first, int64_t last) {
   if (i < last) some(call, i, last - i);
 }
 
+/* The same of `count` vectors that begin at i; n < GW_VL: of one. */
+typedef void Several(const GwCall *call, int64_t i, int64_t n, int count);
+
+INLINE void each_several(const GwCall *call, Several *some, int64_t first, int64_t last) {
+  int64_t i = first;
+  for (; i + GW_EXPS * GW_VL <= last; i += GW_EXPS * GW_VL) some(call, i, GW_VL, GW_EXPS);
+  for (; i + GW_VL <= last; i += GW_VL) some(call, i, GW_VL, 1);
+  if (i < last) some(call, i, last - i, 1);
+}
+
 INLINE gw_vf get(const GwCall *call, int in, int64_t i, int64_t n) {
   const float *from = (const float *)call->in[in] + i;
   gw_prefetch(from + GW_AHEAD_FLOATS);
@@ -28,19 +38,18 @@ INLINE void put(const GwCall *call, int out, int64_t i, int64_t n, gw_vf v) {
   gw_v_put(to, v, n);
 }
 
-/* The kernel `name`: some_##name over all elements. */
-#define ELEMENTWISE(name)                                                                          \
+/* The kernel `name`: `range` does elements [first, last) of `call`. */
+#define ELEMENTWISE(name, range)                                                                   \
   static void name##_range(const GwCall *call, void *context, int64_t first, int64_t last,         \
                            int thread) {                                                           \
     (void)context;                                                                                 \
     (void)thread;                                                                                  \
-    each(call, some_##name, first, last);                                                          \
+    range;                                                                                         \
   }                                                                                                \
   void GW_KERNEL(name)(const GwCall *call) {                                                       \
     GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, name##_range, NULL);         \
   }
 
-/* Several vectors at a time, then one at a time. */
 INLINE void gelu_at(const GwCall *call, int64_t i, int64_t n, int count) {
   gw_vf x[GW_EXPS];
   GW_UNROLL for (int k = 0; k < count; k++) x[k] = get(call, 0, i + k * GW_VL, n);
@@ -57,27 +66,14 @@ INLINE void gelu_grad_at(const GwCall *call, int64_t i, int64_t n, int count) {
   GW_UNROLL for (int k = 0; k < count; k++) put(call, 0, i + k * GW_VL, n, dy[k]);
 }
 
-#define ELEMENTWISE_SEVERAL(name)                                                                  \
-  static void name##_range(const GwCall *call, void *context, int64_t first, int64_t last,         \
-                           int thread) {                                                           \
-    (void)context;                                                                                 \
-    (void)thread;                                                                                  \
-    int64_t i = first;                                                                             \
-    for (; i + GW_EXPS * GW_VL <= last; i += GW_EXPS * GW_VL) name##_at(call, i, GW_VL, GW_EXPS);  \
-    for (; i + GW_VL <= last; i += GW_VL) name##_at(call, i, GW_VL, 1);                            \
-    if (i < last) name##_at(call, i, last - i, 1);                                                 \
-  }                                                                                                \
-  void GW_KERNEL(name)(const GwCall *call) {                                                       \
-    GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, name##_range, NULL);         \
-  }
-ELEMENTWISE_SEVERAL(gelu)
-ELEMENTWISE_SEVERAL(gelu_grad)
+ELEMENTWISE(gelu, each_several(call, gelu_at, first, last))
+ELEMENTWISE(gelu_grad, each_several(call, gelu_grad_at, first, last))
 
 INLINE void some_swiglu(const GwCall *call, int64_t i, int64_t n) {
   gw_vf gate = get(call, 0, i, n), up = get(call, 1, i, n);
   put(call, 0, i, n, gw_v_mul(gw_v_mul(gate, gw_v_sigmoid(gate)), up));
 }
-ELEMENTWISE(swiglu)
+ELEMENTWISE(swiglu, each(call, some_swiglu, first, last))
 
 INLINE void some_swiglu_grad(const GwCall *call, int64_t i, int64_t n) {
   gw_vf dy = get(call, 0, i, n), gate = get(call, 1, i, n), up = get(call, 2, i, n);
@@ -86,14 +82,14 @@ INLINE void some_swiglu_grad(const GwCall *call, int64_t i, int64_t n) {
   put(call, 0, i, n, gw_v_mul(gw_v_mul(dy, up), slope));
   put(call, 1, i, n, gw_v_mul(dy, silu));
 }
-ELEMENTWISE(swiglu_grad)
+ELEMENTWISE(swiglu_grad, each(call, some_swiglu_grad, first, last))
 
 INLINE void some_relu2(const GwCall *call, int64_t i, int64_t n) {
   put(call, 0, i, n, gw_v_relu2(get(call, 0, i, n)));
 }
-ELEMENTWISE(relu2)
+ELEMENTWISE(relu2, each(call, some_relu2, first, last))
 
 INLINE void some_relu2_grad(const GwCall *call, int64_t i, int64_t n) {
   put(call, 0, i, n, gw_v_relu2_grad(get(call, 0, i, n), get(call, 1, i, n)));
 }
-ELEMENTWISE(relu2_grad)
+ELEMENTWISE(relu2_grad, each(call, some_relu2_grad, first, last))
