@@ -72,7 +72,9 @@ typedef struct {
   int actions_left; /* until it dies in the middle of them; -1: it does not */
   bool finished;
   /* the account */
-  int64_t best; /* the highest step ever committed */
+  int64_t best;                   /* the highest step ever committed */
+  uint64_t step_took, steps_took; /* the step under way; all that were committed */
+  int64_t committed;              /* how many */
   uint64_t best_at;
   int faults_since_best, fault_count;
   struct {
@@ -378,6 +380,11 @@ static void leave(World *w, uint64_t in) {
   freeze(w);
 }
 
+static void begin_step(World *w, uint64_t in) {
+  w->step_took = w->options->step_ns + up_to(w, w->options->step_ns / 10);
+  come(w, in + w->step_took, (GwComing){.what = COMES_COMMIT, .epoch = w->epoch});
+}
+
 static void launch(World *w, const GwAction *action) {
   bool there = check_restore(w, action);
   const GwPlacement *placement = gw_supervisor_placement(w->supervisor);
@@ -418,7 +425,7 @@ static void launch(World *w, const GwAction *action) {
   if (w->step >= o->supervisor.last_step)
     leave(w, taken + 1);
   else
-    come(w, taken + o->step_ns, (GwComing){.what = COMES_COMMIT, .epoch = w->epoch});
+    begin_step(w, taken);
 }
 
 static void stop_ranks(World *w, const GwAction *action) {
@@ -530,6 +537,8 @@ static void on_commit(World *w, const GwComing *coming) {
     return;
   }
   w->step++;
+  w->committed++;
+  w->steps_took += w->step_took;
   recovered(w);
   GwEvent committed = {.kind = GW_EVENT_COMMITTED, .epoch = w->epoch, .step = w->step};
   tell(w, 0, committed);
@@ -546,8 +555,7 @@ static void on_commit(World *w, const GwComing *coming) {
     leave(w, 1);
     return;
   }
-  come(w, o->step_ns + up_to(w, o->step_ns / 10),
-       (GwComing){.what = COMES_COMMIT, .epoch = w->epoch});
+  begin_step(w, 0);
 }
 
 static void tell_what_hosts_hold(World *w, const Snapshot *snapshot) {
@@ -667,7 +675,8 @@ GwStatus gw_sim_run(const GwSimOptions *options, GwSimReport *out) {
   if (!w.finished && !out->broken[0] && w.now < options->horizon_ns) w.now = options->horizon_ns;
   out->steps = w.step;
   out->elapsed_ns = w.now;
-  out->useful_ns = (uint64_t)w.step * options->step_ns;
+  if (w.committed > 0)
+    out->useful_ns = (uint64_t)((double)w.steps_took / (double)w.committed * (double)w.step);
   gw_supervisor_destroy(w.supervisor);
   gw_event_queue_deinit(&w.queue);
   free(w.hosts);

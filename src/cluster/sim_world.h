@@ -58,7 +58,7 @@ typedef struct {
   GwOutcome outcome;
   int64_t steps; /* committed at the end */
   int64_t steps_redone;
-  uint64_t elapsed_ns, useful_ns; /* useful: step_ns for each step that is kept */
+  uint64_t elapsed_ns, useful_ns; /* useful: the mean step, for each that is kept */
   int64_t epochs, events;
   uint64_t trace; /* hash of every event and action, in order */
   GwSimClass class[GW_SIM_FAULTS];

@@ -95,6 +95,8 @@ static void without_faults_no_time_is_lost(void **state) {
     assert_int_equal(report.outcome, GW_OUTCOME_DONE);
     assert_int_equal(report.epochs, 1);
     assert_int_equal(report.steps_redone, 0);
+    uint64_t lost = report.elapsed_ns - report.useful_ns; /* before the first step */
+    assert_true(report.useful_ns <= report.elapsed_ns && lost <= options.start_taken_ns + ms);
     uint64_t most =
         (uint64_t)options.supervisor.last_step * (options.step_ns + options.step_ns / 10);
     assert_true(report.elapsed_ns <= most + options.start_taken_ns + options.step_ns);
