@@ -7,23 +7,27 @@ enum { GRAIN = 4096 /* elements worth a task */ };
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Elements i to i + n, n <= GW_VL. */
-typedef void Some(const GwCall *call, int64_t i, int64_t n);
+/* `count` vectors of elements that begin at i; n < GW_VL: the first n of one. */
+typedef void Some(const GwCall *call, int64_t i, int64_t n, int count, bool streamed);
 
-INLINE void each(const GwCall *call, Some *some, int64_t first, int64_t last) {
+/* `width` vectors at a time as far as they go. */
+INLINE void each(const GwCall *call, Some *some, int width, int64_t first, int64_t last,
+                 bool streamed) {
   int64_t i = first;
-  for (; i + GW_VL <= last; i += GW_VL) some(call, i, GW_VL);
-  if (i < last) some(call, i, last - i);
+  for (; i + width * GW_VL <= last; i += width * GW_VL) some(call, i, GW_VL, width, streamed);
+  for (; i + GW_VL <= last; i += GW_VL) some(call, i, GW_VL, 1, streamed);
+  if (i < last) some(call, i, last - i, 1, false);
 }
 
-/* The same of `count` vectors that begin at i; n < GW_VL: of one. */
-typedef void Several(const GwCall *call, int64_t i, int64_t n, int count);
-
-INLINE void each_several(const GwCall *call, Several *some, int64_t first, int64_t last) {
-  int64_t i = first;
-  for (; i + GW_EXPS * GW_VL <= last; i += GW_EXPS * GW_VL) some(call, i, GW_VL, GW_EXPS);
-  for (; i + GW_VL <= last; i += GW_VL) some(call, i, GW_VL, 1);
-  if (i < last) some(call, i, last - i, 1);
+/* For ops that wait for memory, not for their arithmetic. */
+INLINE void each_streamed(const GwCall *call, Some *some, int width, int64_t first, int64_t last) {
+  bool large = gw_type_count(&call->shapes.in[0]) >= GW_STREAMED_ELEMENTS;
+  if (large && (uintptr_t)((float *)call->out[0] + first) % sizeof(gw_vf) == 0) {
+    each(call, some, width, first, last, true);
+    gw_stream_end();
+  } else {
+    each(call, some, width, first, last, false);
+  }
 }
 
 INLINE gw_vf get(const GwCall *call, int in, int64_t i, int64_t n) {
@@ -32,8 +36,12 @@ INLINE gw_vf get(const GwCall *call, int in, int64_t i, int64_t n) {
   return gw_v_get(from, n);
 }
 
-INLINE void put(const GwCall *call, int out, int64_t i, int64_t n, gw_vf v) {
+INLINE void put(const GwCall *call, int out, int64_t i, int64_t n, gw_vf v, bool streamed) {
   float *to = (float *)call->out[out] + i;
+  if (streamed) {
+    gw_v_stream(to, v);
+    return;
+  }
   gw_prefetch(to + GW_AHEAD_FLOATS);
   gw_v_put(to, v, n);
 }
@@ -50,46 +58,52 @@ INLINE void put(const GwCall *call, int out, int64_t i, int64_t n, gw_vf v) {
     GW_KERNEL(split)(call, gw_type_count(&call->shapes.in[0]), GRAIN, name##_range, NULL);         \
   }
 
-INLINE void gelu_at(const GwCall *call, int64_t i, int64_t n, int count) {
+INLINE void gelu_at(const GwCall *call, int64_t i, int64_t n, int count, bool streamed) {
   gw_vf x[GW_EXPS];
   GW_UNROLL for (int k = 0; k < count; k++) x[k] = get(call, 0, i + k * GW_VL, n);
   gw_v_gelu_all(x, count);
-  GW_UNROLL for (int k = 0; k < count; k++) put(call, 0, i + k * GW_VL, n, x[k]);
+  GW_UNROLL for (int k = 0; k < count; k++) put(call, 0, i + k * GW_VL, n, x[k], streamed);
 }
-INLINE void gelu_grad_at(const GwCall *call, int64_t i, int64_t n, int count) {
+INLINE void gelu_grad_at(const GwCall *call, int64_t i, int64_t n, int count, bool streamed) {
   gw_vf dy[GW_EXPS], x[GW_EXPS];
   GW_UNROLL for (int k = 0; k < count; k++) {
     dy[k] = get(call, 0, i + k * GW_VL, n);
     x[k] = get(call, 1, i + k * GW_VL, n);
   }
   gw_v_gelu_grad_all(dy, x, count);
-  GW_UNROLL for (int k = 0; k < count; k++) put(call, 0, i + k * GW_VL, n, dy[k]);
+  GW_UNROLL for (int k = 0; k < count; k++) put(call, 0, i + k * GW_VL, n, dy[k], streamed);
 }
 
-ELEMENTWISE(gelu, each_several(call, gelu_at, first, last))
-ELEMENTWISE(gelu_grad, each_several(call, gelu_grad_at, first, last))
+ELEMENTWISE(gelu, each(call, gelu_at, GW_EXPS, first, last, false))
+ELEMENTWISE(gelu_grad, each_streamed(call, gelu_grad_at, GW_EXPS, first, last))
 
-INLINE void some_swiglu(const GwCall *call, int64_t i, int64_t n) {
-  gw_vf gate = get(call, 0, i, n), up = get(call, 1, i, n);
-  put(call, 0, i, n, gw_v_mul(gw_v_mul(gate, gw_v_sigmoid(gate)), up));
+INLINE void swiglu_at(const GwCall *call, int64_t i, int64_t n, int count, bool streamed) {
+  for (int64_t end = i + count * GW_VL; i < end; i += GW_VL) {
+    gw_vf gate = get(call, 0, i, n), up = get(call, 1, i, n);
+    put(call, 0, i, n, gw_v_mul(gw_v_mul(gate, gw_v_sigmoid(gate)), up), streamed);
+  }
 }
-ELEMENTWISE(swiglu, each(call, some_swiglu, first, last))
+ELEMENTWISE(swiglu, each(call, swiglu_at, 1, first, last, false))
 
-INLINE void some_swiglu_grad(const GwCall *call, int64_t i, int64_t n) {
-  gw_vf dy = get(call, 0, i, n), gate = get(call, 1, i, n), up = get(call, 2, i, n);
-  gw_vf sigmoid = gw_v_sigmoid(gate), silu = gw_v_mul(gate, sigmoid);
-  gw_vf slope = gw_v_fma(silu, gw_v_sub(gw_v_set(1.0f), sigmoid), sigmoid);
-  put(call, 0, i, n, gw_v_mul(gw_v_mul(dy, up), slope));
-  put(call, 1, i, n, gw_v_mul(dy, silu));
+INLINE void swiglu_grad_at(const GwCall *call, int64_t i, int64_t n, int count, bool streamed) {
+  for (int64_t end = i + count * GW_VL; i < end; i += GW_VL) {
+    gw_vf dy = get(call, 0, i, n), gate = get(call, 1, i, n), up = get(call, 2, i, n);
+    gw_vf sigmoid = gw_v_sigmoid(gate), silu = gw_v_mul(gate, sigmoid);
+    gw_vf slope = gw_v_fma(silu, gw_v_sub(gw_v_set(1.0f), sigmoid), sigmoid);
+    put(call, 0, i, n, gw_v_mul(gw_v_mul(dy, up), slope), streamed);
+    put(call, 1, i, n, gw_v_mul(dy, silu), streamed);
+  }
 }
-ELEMENTWISE(swiglu_grad, each(call, some_swiglu_grad, first, last))
+ELEMENTWISE(swiglu_grad, each(call, swiglu_grad_at, 1, first, last, false))
 
-INLINE void some_relu2(const GwCall *call, int64_t i, int64_t n) {
-  put(call, 0, i, n, gw_v_relu2(get(call, 0, i, n)));
+INLINE void relu2_at(const GwCall *call, int64_t i, int64_t n, int count, bool streamed) {
+  for (int64_t end = i + count * GW_VL; i < end; i += GW_VL)
+    put(call, 0, i, n, gw_v_relu2(get(call, 0, i, n)), streamed);
 }
-ELEMENTWISE(relu2, each(call, some_relu2, first, last))
+ELEMENTWISE(relu2, each_streamed(call, relu2_at, 1, first, last))
 
-INLINE void some_relu2_grad(const GwCall *call, int64_t i, int64_t n) {
-  put(call, 0, i, n, gw_v_relu2_grad(get(call, 0, i, n), get(call, 1, i, n)));
+INLINE void relu2_grad_at(const GwCall *call, int64_t i, int64_t n, int count, bool streamed) {
+  for (int64_t end = i + count * GW_VL; i < end; i += GW_VL)
+    put(call, 0, i, n, gw_v_relu2_grad(get(call, 0, i, n), get(call, 1, i, n)), streamed);
 }
-ELEMENTWISE(relu2_grad, each(call, some_relu2_grad, first, last))
+ELEMENTWISE(relu2_grad, each_streamed(call, relu2_grad_at, 1, first, last))

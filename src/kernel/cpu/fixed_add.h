@@ -44,8 +44,6 @@ typedef struct {
   uint64_t last_signature, last_misfits; /* of elements that do not fill a vector */
 } GwFixedTally;
 
-enum { GW_STREAMED_ELEMENTS = 1 << 19 };
-
 /* `limit` > 0; `fresh`: the argument, NULL for 0; `elements`: the whole sum's. */
 static inline GwFixedTally gw_fixed_begin(double limit, const int32_t *fresh, int64_t elements) {
   float rounded = (float)limit;

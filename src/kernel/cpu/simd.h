@@ -565,8 +565,9 @@ static inline gw_vu gw_vu_from_float(gw_vh x) {
 #endif
 }
 
-/* A store past the caches, for data that is not read soon; `p` is aligned to the vector. Before
- * another thread may read it: gw_stream_end(). */
+/* Stores past the caches, for arrays of GW_STREAMED_ELEMENTS and more, which are not read soon; `p`
+ * is aligned to the vector. Before another thread may read them: gw_stream_end(). */
+enum { GW_STREAMED_ELEMENTS = 1 << 19 };
 static inline void gw_vu_stream(int64_t *p, gw_vu x) {
 #if defined(GW_ISA_AVX512)
   _mm512_stream_si512((void *)p, (__m512i)x);
@@ -574,6 +575,15 @@ static inline void gw_vu_stream(int64_t *p, gw_vu x) {
   _mm256_stream_si256((void *)p, (__m256i)x);
 #else
   memcpy(p, &x, sizeof x);
+#endif
+}
+static inline void gw_v_stream(float *p, gw_vf x) {
+#if defined(GW_ISA_AVX512)
+  _mm512_stream_ps(p, (__m512)x);
+#elif defined(GW_ISA_AVX2)
+  _mm256_stream_ps(p, (__m256)x);
+#else
+  gw_v_store(p, x);
 #endif
 }
 static inline void gw_stream_end(void) {
