@@ -1,0 +1,51 @@
+/* The board: what ranks and their supervisor tell each other, in the shared memory of a node.
+ * Counters and words only: a rank writes its own row, the supervisor reads all, nobody waits. */
+#ifndef GW_BOARD_H
+#define GW_BOARD_H
+
+#include <stdatomic.h>
+
+#include "os/shared.h"
+
+typedef enum { GW_RANK_STARTING, GW_RANK_READY, GW_RANK_ENDED } GwRankState;
+
+enum { GW_BOARD_TEXT = 240 };
+
+/* A rank's row, a page of its own. */
+typedef struct {
+  _Alignas(4096) _Atomic int32_t pid;
+  _Atomic int32_t state;    /* GwRankState */
+  _Atomic int32_t waiting;  /* 1: for other ranks */
+  _Atomic int32_t op;       /* number in the lane program of the op under way; -1: between them */
+  _Atomic int64_t step;     /* under way */
+  _Atomic int64_t progress; /* grows with everything that is done */
+  _Atomic int32_t accused;  /* a rank that computed wrongly, found by this one; -1: none */
+  _Atomic uint32_t said;    /* 1: text holds why this rank ends */
+  char text[GW_BOARD_TEXT];
+} GwBoardRow;
+
+typedef struct {
+  _Alignas(4096) uint64_t magic;
+  uint64_t epoch;
+  int32_t ranks;
+  _Atomic int32_t end_asked;  /* by the supervisor: checkpoint and exit */
+  _Atomic int64_t committed;  /* steps; -1 before any. Rank 0 writes these three */
+  _Atomic int64_t snapshot;   /* the newest whole one's step, -1: none */
+  _Atomic int64_t checkpoint; /* likewise on disk */
+  _Atomic uint32_t bell;      /* changes with every change of the three, and is woken */
+  GwBoardRow row[];           /* [ranks] */
+} GwBoard;
+
+/* By the supervisor, before the ranks start. */
+GwStatus gw_board_create(const char *name, uint64_t epoch, int32_t ranks, GwShared *shared,
+                         GwBoard **out);
+/* By a rank: GW_NOT_FOUND without a supervisor; GW_MISMATCH when it is of another epoch or number
+ * of ranks. Fills in the rank's pid. */
+GwStatus gw_board_open(const char *name, uint64_t epoch, int32_t rank, int32_t ranks,
+                       GwShared *shared, GwBoard **out);
+/* Rank 0: one of the three counters is now `step`; rings the bell. */
+void gw_board_tell(GwBoard *board, _Atomic int64_t *counter, int64_t step);
+/* Why this rank ends, for the journal: cut to fit. */
+void gw_board_say(GwBoardRow *row, const char *text);
+
+#endif
