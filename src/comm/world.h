@@ -4,7 +4,10 @@
  *
  * Every function from gw_world_memory on is collective: all ranks call it, in the same order. While
  * a rank waits for others, *waiting (gw_world_watch) is 1. A rank that is gone is nobody's business
- * here: the others wait until the supervisor stops them. */
+ * here: the others wait until the supervisor stops them.
+ *
+ * All calls come from one thread; with MPI from the one that began main(). Local ranks and a world
+ * of one never touch MPI. */
 #ifndef GW_WORLD_H
 #define GW_WORLD_H
 
@@ -26,11 +29,17 @@ GwStatus gw_world_create_alone(GwWorld **out);
 GwStatus gw_world_create_local(const char *name, int32_t rank, int32_t ranks, uint64_t timeout_ns,
                                GwWorld **out);
 /* The processes that an MPI launcher started. Nodes are the machines; `ranks_per_node` > 0: rank r
- * counts as on node r / ranks_per_node instead, to try the way between nodes on one machine.
- * GW_UNSUPPORTED when this program was built without MPI. */
+ * counts as on node r / ranks_per_node instead, to try the way between nodes on one machine. Once
+ * in the life of a process. The launcher sees to it that all start; `timeout_ns` is for what they
+ * then set up together. GW_UNSUPPORTED when this program was built without MPI. */
 GwStatus gw_world_create_mpi(const char *name, int32_t ranks_per_node, uint64_t timeout_ns,
                              GwWorld **out);
-void gw_world_destroy(GwWorld *world); /* NULL is fine; not collective */
+/* Collective, the last call of a run that went well: waits for all, then ends MPI, which a launcher
+ * wants before a process exits. Only gw_world_destroy may follow. */
+GwStatus gw_world_finish(GwWorld *world);
+/* Not collective: it waits for nobody. Without gw_world_finish MPI is left as it is; the process
+ * should then exit with an error, upon which the launcher ends the others. NULL is fine. */
+void gw_world_destroy(GwWorld *world);
 
 /* "Open MPI 4.1.4", as the library says; NULL: built without. */
 const char *gw_world_mpi_library(void);
@@ -39,7 +48,8 @@ const GwPlace *gw_world_place(const GwWorld *world);
 void gw_world_watch(GwWorld *world, _Atomic int32_t *waiting);
 
 /* Zeroed, page-aligned memory that the ranks of a node share: the same bytes, each at an address of
- * its own. Freed with the world. GW_MEMORY, at all ranks, when it does not fit. */
+ * its own. All of it is taken at once, so that no later write can fail; it is freed with the world.
+ * bytes > 0, the same at all ranks. GW_MEMORY, at all ranks, when it does not fit. */
 GwStatus gw_world_memory(GwWorld *world, size_t bytes, void **out);
 
 GwStatus gw_world_barrier(GwWorld *world);

@@ -36,7 +36,23 @@ static GwStatus map(int descriptor, const char *path, size_t bytes, GwShared *ou
   return GW_OK;
 }
 
-GwStatus gw_shared_create(const char *name, size_t bytes, GwShared *out) {
+/* Growing the file by taking memory leaves it empty when there is too little. */
+static GwStatus take(int descriptor, const char *path, size_t offset, size_t bytes) {
+  int error;
+  do error = posix_fallocate(descriptor, (off_t)offset, (off_t)bytes);
+  while (error == EINTR);
+  if (error == 0) return GW_OK;
+  if (error != ENOSPC) return gw__os_fail(error, path, "reserve shared memory");
+  struct statvfs room = {0};
+  (void)statvfs(FOLDER, &room);
+  return gw_fail(GW_MEMORY,
+                 "%zu MiB of shared memory are needed at once, and " FOLDER " has %llu of %llu MiB "
+                 "left; enlarge it (mount -o remount,size=...), or use fewer ranks here",
+                 (bytes >> 20) + 1, (unsigned long long)room.f_bavail * room.f_frsize >> 20,
+                 (unsigned long long)room.f_blocks * room.f_frsize >> 20);
+}
+
+static GwStatus create(const char *name, size_t bytes, bool whole, GwShared *out) {
   char path[GW_SHARED_NAME_MAX + 2];
   GW_ASSERT(bytes > 0);
   GW_TRY(path_of(name, path));
@@ -44,12 +60,22 @@ GwStatus gw_shared_create(const char *name, size_t bytes, GwShared *out) {
   int descriptor = shm_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (descriptor < 0) return gw__os_fail(errno, path, "make the shared memory");
   GwStatus status = GW_OK;
-  if (ftruncate(descriptor, (off_t)bytes) != 0)
+  if (whole)
+    status = take(descriptor, path, 0, bytes);
+  else if (ftruncate(descriptor, (off_t)bytes) != 0)
     status = gw__os_fail(errno, path, "size the shared memory");
   if (status == GW_OK) status = map(descriptor, path, bytes, out);
   close(descriptor);
   if (status != GW_OK) shm_unlink(path);
   return status;
+}
+
+GwStatus gw_shared_create(const char *name, size_t bytes, GwShared *out) {
+  return create(name, bytes, false, out);
+}
+
+GwStatus gw_shared_create_whole(const char *name, size_t bytes, GwShared *out) {
+  return create(name, bytes, true, out);
 }
 
 GwStatus gw_shared_open(const char *name, GwShared *out) {
@@ -93,17 +119,9 @@ GwStatus gw_shared_reserve(const GwShared *shared, const char *name, size_t offs
   if (bytes == 0) return GW_OK;
   int descriptor = shm_open(path, O_RDWR | O_CLOEXEC, 0);
   if (descriptor < 0) return gw__os_fail(errno, path, "open the shared memory");
-  int error = posix_fallocate(descriptor, (off_t)offset, (off_t)bytes);
+  GwStatus status = take(descriptor, path, offset, bytes);
   close(descriptor);
-  if (error == 0) return GW_OK;
-  if (error != ENOSPC) return gw__os_fail(error, path, "reserve shared memory");
-  struct statvfs room = {0};
-  (void)statvfs(FOLDER, &room);
-  return gw_fail(GW_MEMORY,
-                 "%zu MiB of shared memory are needed at once, and " FOLDER " has %llu of %llu MiB "
-                 "left; enlarge it (mount -o remount,size=...), or use fewer ranks here",
-                 (bytes >> 20) + 1, (unsigned long long)room.f_bavail * room.f_frsize >> 20,
-                 (unsigned long long)room.f_blocks * room.f_frsize >> 20);
+  return status;
 }
 
 void gw_shared_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns) {

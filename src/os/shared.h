@@ -15,8 +15,11 @@ typedef struct {
 } GwShared;
 
 /* A new area of zeros, whatever had the name before (processes that have that keep it). Its pages
- * take memory when they are reserved or first written. `name`: letters, digits, '-', '_' and '.'. */
+ * take memory when they are reserved or first written. `name`: letters, digits, '-', '_', '.'. */
 GwStatus gw_shared_create(const char *name, size_t bytes, GwShared *out);
+/* The same with all of its memory taken, or GW_MEMORY as of gw_shared_reserve. Who opens the name
+ * meanwhile finds it empty, GW_CORRUPT, and never memory that is not there. */
+GwStatus gw_shared_create_whole(const char *name, size_t bytes, GwShared *out);
 /* GW_NOT_FOUND when nothing has the name. */
 GwStatus gw_shared_open(const char *name, GwShared *out);
 void gw_shared_close(GwShared *shared); /* the area stays; a zeroed one is fine */
