@@ -2,7 +2,7 @@
 # presets gcc, clang, asan and fuzz live in folders of the same name inside it.
 .DEFAULT_GOAL := build
 .PHONY: build test demo check format format-check tidy soak fuzz clean help
-.PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft
+.PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft bench-world
 
 # Seconds per target of `make fuzz`.
 SECONDS := 600
@@ -26,7 +26,7 @@ demo: ## train on the King James Bible in minutes and compare with compressors
 check: ## what CI runs: format, tidy, both compilers, sanitizers, all tests, short fuzzing
 	@tools/install-packages.sh check
 	@$(MAKE) --no-print-directory format-check tidy
-	@tools/run-tests.sh gcc clang asan fuzz
+	@tools/run-tests.sh gcc clang asan mpich fuzz
 
 format: ## rewrite the sources as .clang-format says
 	@clang-format -i $(FORMATTED)
@@ -37,7 +37,7 @@ format-check: ## fail where `make format` would change something
 tidy: ## check folder order, lengths, bans and documents (STYLE.md)
 	@python3 tools/tidy.py
 
-bench: bench-gemm bench-ops bench-abft bench-generate bench-train ## all benchmarks, an hour
+bench: bench-gemm bench-ops bench-abft bench-world bench-generate bench-train ## all, an hour
 
 bench-build:
 	@tools/install-packages.sh build
@@ -60,6 +60,9 @@ bench-ops: bench-build ## every op at the shapes of three models, as a share of 
 
 bench-abft: bench-build ## what it costs that matrix products verify themselves
 	@build/bench/bench_abft
+
+bench-world: bench-build ## the sum of 64 MiB over two ranks, in shared memory and by MPI
+	@build/bench/bench_world
 
 soak: ## the long proofs, hours: test/soak/*.sh
 	@tools/install-packages.sh test

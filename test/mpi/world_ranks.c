@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "comm/world.h"
-#include "unit/world_check.h"
+#include "world_check.h"
 
 enum { ROUNDS = 40 };
 static const int64_t elements_max = 400000; /* several messages of a MiB */
