@@ -13,12 +13,14 @@ enum { GW_BOARD_TEXT = 240 };
 
 /* A rank's row, a page of its own. */
 typedef struct {
-  _Alignas(4096) _Atomic int32_t pid;
-  _Atomic int32_t state;    /* GwRankState */
-  _Atomic int32_t waiting;  /* 1: for other ranks */
+  _Alignas(4096) _Atomic int32_t pid; /* 0: not there yet */
+  _Atomic int32_t state;              /* GwRankState */
+  _Atomic int32_t waiting;            /* 1: for other ranks */
   _Atomic int32_t op;       /* number in the lane program of the op under way; -1: between them */
   _Atomic int64_t step;     /* under way */
   _Atomic int64_t progress; /* grows with everything that is done */
+  _Atomic int64_t bad_copy; /* the snapshot of this step was to be restored, and cannot; -1: none */
+  _Atomic uint64_t born;    /* gw_process_look: is `pid` still this rank? */
   _Atomic int32_t accused;  /* a rank that computed wrongly, found by this one; -1: none */
   _Atomic uint32_t said;    /* 1: text holds why this rank ends */
   char text[GW_BOARD_TEXT];
@@ -29,6 +31,7 @@ typedef struct {
   uint64_t epoch;
   int32_t ranks;
   _Atomic int32_t end_asked;  /* by the supervisor: checkpoint and exit */
+  _Atomic int32_t fenced;     /* likewise: this epoch is over, nothing of it counts any more */
   _Atomic int64_t committed;  /* steps; -1 before any. Rank 0 writes these three */
   _Atomic int64_t snapshot;   /* the newest whole one's step, -1: none */
   _Atomic int64_t checkpoint; /* likewise on disk */
@@ -40,12 +43,18 @@ typedef struct {
 GwStatus gw_board_create(const char *name, uint64_t epoch, int32_t ranks, GwShared *shared,
                          GwBoard **out);
 /* By a rank: GW_NOT_FOUND without a supervisor; GW_MISMATCH when it is of another epoch or number
- * of ranks. Fills in the rank's pid. */
+ * of ranks, or its epoch is over. Fills in the rank's pid. */
 GwStatus gw_board_open(const char *name, uint64_t epoch, int32_t rank, int32_t ranks,
                        GwShared *shared, GwBoard **out);
+/* By anybody, of whatever epoch: GW_CORRUPT when it is no board, or was not made to its end. */
+GwStatus gw_board_look(const char *name, GwShared *shared, GwBoard **out);
+/* By the supervisor. From now on gw_board_open fails: every rank that counts has its pid here. */
+void gw_board_fence(GwBoard *board);
 /* Rank 0: one of the three counters is now `step`; rings the bell. */
 void gw_board_tell(GwBoard *board, _Atomic int64_t *counter, int64_t step);
-/* Why this rank ends, for the journal: cut to fit. */
+/* Why this rank ends, for the journal: cut to fit, on one line. What was said first stays. */
 void gw_board_say(GwBoardRow *row, const char *text);
+/* What it said; "" when it said nothing. */
+void gw_board_hear(const GwBoardRow *row, char out[GW_BOARD_TEXT]);
 
 #endif
