@@ -1,0 +1,342 @@
+/* A round: sleep until a process ends or 20 ms are over, look at the board, tell the supervisor
+ * what is new, carry out what it answers. The board is read after the processes were looked at and
+ * told before their ends: what a rank wrote before it died comes first. */
+#include "cluster/driver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cluster/driver_parts.h"
+#include "os/clock.h"
+
+enum { ROUND_NS = 20000000, LAST_WORD_NS = 1000000000 };
+
+typedef struct {
+  const GwDriverOptions *options;
+  const GwDriverHooks *hooks;
+  GwDriverResult *result;
+  GwSupervisor *supervisor;
+  GwStatus status;               /* not GW_OK: the driver itself has failed */
+  uint64_t now, before, told_at; /* of this round, the one before, the last event */
+  GwEpoch epoch;
+  int64_t snapshot, checkpoint; /* that the supervisor was told of */
+  bool stopping, inspecting;    /* an answer is due */
+  bool launch_failed, end_told, finished;
+  char cause[GW_DRIVER_TEXT / 2]; /* of a failed launch */
+  int64_t fault_step;
+  int fault_times; /* in a row at that step */
+} Driver;
+
+/* ---- actions ---- */
+
+/* The line for the journal; faults that repeat say so. */
+static void report(Driver *d, const GwAction *action) {
+  char text[GW_DRIVER_TEXT + 64];
+  gw__driver_text(action, &d->epoch, d->hooks, d->now, d->cause, text);
+  size_t length = strlen(text);
+  bool fault = action->kind == GW_ACTION_REPORT && action->fault != GW_FAULT_GROW &&
+               action->fault != GW_FAULT_TAKEN_OVER;
+  if (fault) {
+    d->fault_times = action->step == d->fault_step ? d->fault_times + 1 : 1;
+    d->fault_step = action->step;
+    if (d->fault_times > 1)
+      snprintf(text + length, sizeof text - length, " (fault %d in a row after step %lld)",
+               d->fault_times, (long long)action->step);
+    d->result->faults++;
+    memcpy(d->result->last, text, sizeof d->result->last - 1);
+  } else if (action->outcome == GW_OUTCOME_GIVEN_UP && action->kind == GW_ACTION_FINISH) {
+    snprintf(text + length, sizeof text - length, ": %s", d->result->last);
+  }
+  d->hooks->report(d->hooks->self, action, text);
+}
+
+static void fail_launch(Driver *d, const char *cause) {
+  d->launch_failed = true;
+  snprintf(d->cause, sizeof d->cause, "%s", cause);
+}
+
+static void launch(Driver *d, const GwAction *action) {
+  GwLaunch launch = {.epoch = action->epoch, .step = action->step, .from = action->from};
+  launch.placement = gw_supervisor_placement(d->supervisor);
+  d->snapshot = d->checkpoint = -1;
+  d->launch_failed = false;
+  if (gw__epoch_start(&d->epoch, d->options, d->hooks, &launch) != GW_OK)
+    fail_launch(d, gw_error_message());
+}
+
+static void carry_out(Driver *d, const GwAction *action) {
+  switch (action->kind) {
+  case GW_ACTION_FENCE: d->status = d->hooks->fence(d->hooks->self, action->epoch); break;
+  case GW_ACTION_LAUNCH:
+    report(d, action);
+    launch(d, action);
+    break;
+  case GW_ACTION_KILL:
+    gw__epoch_kill(&d->epoch);
+    d->stopping = true;
+    break;
+  case GW_ACTION_ASK_END:
+    if (d->epoch.ranks > 0) d->epoch.board->end_asked = 1;
+    break;
+  case GW_ACTION_INSPECT: d->inspecting = true; break;
+  case GW_ACTION_FINISH:
+    d->finished = true;
+    d->result->outcome = action->outcome;
+    __attribute__((fallthrough));
+  case GW_ACTION_REPORT:
+  case GW_ACTION_WAIT: report(d, action); break;
+  }
+}
+
+/* ---- events ---- */
+
+static void tell_at(Driver *d, uint64_t at, GwEvent event) {
+  GwActions actions;
+  if (d->finished || d->status != GW_OK) return;
+  event.epoch = gw_supervisor_epoch(d->supervisor); /* no process of an older one is left */
+  d->told_at = at;
+  gw_supervisor_event(d->supervisor, at, &event, &actions);
+  for (int i = 0; i < actions.count && d->status == GW_OK; i++) carry_out(d, &actions.action[i]);
+}
+
+static void tell(Driver *d, GwEvent event) { tell_at(d, d->now, event); }
+
+static void tell_rank(Driver *d, GwEventKind kind, int32_t rank) {
+  tell(d, (GwEvent){.kind = kind, .rank = rank});
+}
+
+/* When what is new in this round may have happened, at the earliest. */
+static uint64_t earliest(const Driver *d) {
+  return d->told_at > d->before ? d->told_at : d->before;
+}
+
+/* Several steps may have been committed since the last round: they get equal times, as the
+ * supervisor learns from them how long a step takes. */
+static void tell_commits(Driver *d, int64_t committed) {
+  uint64_t from = earliest(d);
+  int64_t before = gw_supervisor_step(d->supervisor), count = committed - before;
+  for (int64_t i = 1; i <= count; i++) {
+    uint64_t at = from + (d->now - from) * (uint64_t)i / (uint64_t)count;
+    tell_at(d, at, (GwEvent){.kind = GW_EVENT_COMMITTED, .step = before + i});
+    if (gw_supervisor_step(d->supervisor) != before + i) return; /* it does not listen now */
+  }
+}
+
+/* What a rank's row says. */
+static void look_at_row(Driver *d, int32_t rank) {
+  const GwBoardRow *row = &d->epoch.board->row[rank];
+  GwSeen *seen = &d->epoch.seen[rank];
+  int64_t progress = row->progress, bad_copy = row->bad_copy;
+  int32_t accused = row->accused;
+  if (progress != seen->progress) {
+    seen->progress = progress;
+    seen->progress_at = d->now;
+  }
+  if (row->state >= GW_RANK_READY && !seen->ready) {
+    seen->ready = true; /* told as early as can be: steps may have followed */
+    tell_at(d, earliest(d), (GwEvent){.kind = GW_EVENT_READY, .rank = rank});
+  }
+  if (accused >= 0 && accused < d->epoch.ranks && !seen->accused) {
+    seen->accused = true;
+    tell_rank(d, GW_EVENT_LIED, accused);
+  }
+  if (bad_copy >= 0 && !seen->bad_copy) {
+    seen->bad_copy = true;
+    tell(d, (GwEvent){.kind = GW_EVENT_BAD_COPY, .step = bad_copy, .host = -1});
+  }
+}
+
+static void tell_new(Driver *d, GwEventKind kind, int64_t step, int64_t *told) {
+  if (step <= *told) return;
+  *told = step;
+  tell(d, (GwEvent){.kind = kind, .step = step});
+}
+
+static void look_at_board(Driver *d) {
+  GwEpoch *epoch = &d->epoch;
+  if (epoch->ranks == 0) return;
+  gw__epoch_adopt(epoch);
+  /* Read before the steps: a snapshot is of one that is committed. */
+  int64_t snapshot = epoch->board->snapshot, checkpoint = epoch->board->checkpoint;
+  int64_t committed = epoch->board->committed;
+  bool all = true;
+  for (int32_t r = 0; r < epoch->ranks; r++) {
+    look_at_row(d, r);
+    all = all && epoch->seen[r].ready;
+  }
+  epoch->all_ready = all;
+  tell_commits(d, committed);
+  d->result->step = gw_max_i64(d->result->step, committed);
+  tell_new(d, GW_EVENT_SNAPSHOT, snapshot, &d->snapshot);
+  tell_new(d, GW_EVENT_CHECKPOINT, checkpoint, &d->checkpoint);
+}
+
+/* ---- processes that ended ---- */
+
+/* Several may have ended since the last round, as launchers end the others when one dies: the
+ * cause is told first, the one that said why, then those that were not waiting for others. */
+static int order_of_blame(const GwBoardRow *row) { return row->said ? 0 : row->waiting ? 2 : 1; }
+
+/* What nobody knows, of another's child, the rank has said. */
+static int exit_code(const Driver *d, int32_t rank) {
+  int code = d->epoch.processes[rank].code;
+  return code >= 0 ? code : d->epoch.board->row[rank].state == GW_RANK_ENDED ? 0 : 1;
+}
+
+/* A rank may be gone before rank 0 has told that the last step is committed. */
+static bool is_early(Driver *d, int32_t rank) {
+  GwSeen *seen = &d->epoch.seen[rank];
+  if (seen->ended_at == 0) seen->ended_at = d->now;
+  return exit_code(d, rank) == 0 && !d->epoch.board->end_asked &&
+         gw_supervisor_step(d->supervisor) < d->options->supervisor.last_step &&
+         d->now < seen->ended_at + LAST_WORD_NS;
+}
+
+static void tell_exit(Driver *d, int32_t rank) {
+  if (is_early(d, rank)) return;
+  d->epoch.seen[rank].exited = true;
+  tell(d, (GwEvent){.kind = GW_EVENT_EXITED, .rank = rank, .code = exit_code(d, rank)});
+}
+
+/* A launcher has no business to end before its ranks have. */
+static void look_at_launcher(Driver *d) {
+  const GwProcess *launcher = gw__epoch_launcher(&d->epoch);
+  char how[GW_PROCESS_TEXT], text[GW_DRIVER_TEXT / 2], said[GW_BOARD_TEXT] = "";
+  int32_t rank = 0;
+  if (!launcher->ended || d->launch_failed || d->stopping) return;
+  while (rank < d->epoch.ranks && d->epoch.processes[rank].ended) rank++;
+  if (rank == d->epoch.ranks) return;
+  gw_process_text(launcher, how);
+  for (int32_t r = 0; r < d->epoch.ranks && !said[0]; r++)
+    gw_board_hear(&d->epoch.board->row[r], said);
+  snprintf(text, sizeof text, "the launcher %s before rank %d had %s%s%s", how, rank,
+           d->epoch.all_ready ? "ended" : "started", said[0] ? "; a rank said: " : "", said);
+  fail_launch(d, text);
+}
+
+static void look_at_processes(Driver *d) {
+  GwEpoch *epoch = &d->epoch;
+  if (epoch->ranks == 0) return;
+  for (int blame = 0; blame < 3; blame++)
+    for (int32_t r = 0; r < epoch->ranks; r++)
+      if (epoch->processes[r].ended && !epoch->seen[r].exited &&
+          blame == order_of_blame(&epoch->board->row[r]))
+        tell_exit(d, r);
+  look_at_launcher(d);
+}
+
+/* ---- answers ---- */
+
+/* A rank that was stopped while it waited for others waits no more: they may be done. */
+static bool waits(const GwBoardRow *row) {
+  char state;
+  uint64_t born;
+  return row->waiting && !(gw_process_look(row->pid, &state, &born) == GW_OK && state == 'T');
+}
+
+static void answer_inspection(Driver *d) {
+  GwEpoch *epoch = &d->epoch;
+  d->inspecting = false;
+  for (int32_t r = 0; r < epoch->ranks; r++)
+    tell(d, (GwEvent){.kind = GW_EVENT_OBSERVED,
+                      .rank = r,
+                      .waiting = waits(&epoch->board->row[r]),
+                      .at = epoch->seen[r].progress_at});
+  tell_rank(d, GW_EVENT_INSPECTED, -1);
+}
+
+static void answer(Driver *d) {
+  if (d->inspecting) answer_inspection(d);
+  if (d->stopping && !gw__epoch_runs(&d->epoch)) {
+    gw__epoch_end(&d->epoch);
+    d->stopping = d->launch_failed = false;
+    tell_rank(d, GW_EVENT_STOPPED, -1);
+  } else if (d->launch_failed && !d->stopping) {
+    tell_rank(d, GW_EVENT_LAUNCH_FAILED, -1);
+  }
+}
+
+/* ---- the loop ---- */
+
+static void look_outside(Driver *d) {
+  GwEvent event;
+  int asked = d->options->stop ? *d->options->stop : 0;
+  if (asked > 0 && !d->end_told) {
+    d->end_told = true;
+    tell_rank(d, GW_EVENT_END, -1);
+  }
+  if (asked > 1 && !d->finished && d->status == GW_OK)
+    d->status = gw_fail(GW_INTERRUPTED, "ended at once, as was asked: what was done since the last "
+                                        "checkpoint is lost");
+  while (d->hooks->outside && !d->finished && d->status == GW_OK &&
+         d->hooks->outside(d->hooks->self, &event))
+    tell(d, event);
+}
+
+static void run_round(Driver *d) {
+  uint64_t due = gw_supervisor_due(d->supervisor), now = gw_clock_ns();
+  uint64_t most = due > now ? due - now : 0;
+  GwStatus status = gw__epoch_wait(&d->epoch, most < ROUND_NS ? most : ROUND_NS);
+  if (status != GW_OK) d->status = status;
+  d->before = d->now;
+  d->now = gw_clock_ns();
+  look_at_board(d);
+  look_at_processes(d);
+  look_outside(d);
+  if (d->now >= gw_supervisor_due(d->supervisor)) tell_rank(d, GW_EVENT_TICK, -1);
+  answer(d);
+}
+
+static void await_end(Driver *d) {
+  uint64_t now = gw_clock_ns(), until = now + d->options->supervisor.stop_ns;
+  for (; gw__epoch_runs(&d->epoch) && now < until; now = gw_clock_ns())
+    if (gw__epoch_wait(&d->epoch, until - now) != GW_OK) return;
+}
+
+/* A launcher has a moment to tidy up when its ranks are done; else, and after that, nothing of the
+ * epoch stays. */
+static void stop_all(Driver *d) {
+  GwOutcome outcome = d->result->outcome;
+  if (outcome == GW_OUTCOME_DONE || outcome == GW_OUTCOME_ENDED) await_end(d);
+  gw__epoch_kill(&d->epoch);
+  await_end(d);
+  gw__epoch_end(&d->epoch);
+}
+
+static void found(void *driver, const GwEvent *event) { tell(driver, *event); }
+
+static GwStatus run(Driver *d) {
+  const GwDriverOptions *o = d->options;
+  GwSupervisorPast past = {0, -1, 0};
+  GW_TRY(gw__epochs_clear(o->prefix, o->supervisor.stop_ns));
+  GW_TRY(d->hooks->past(d->hooks->self, &past));
+  GW_TRY(gw_supervisor_create(&o->supervisor, past, &d->supervisor));
+  d->now = gw_clock_ns();
+  if (d->hooks->holds) GW_TRY(d->hooks->holds(d->hooks->self, found, d));
+  tell_rank(d, GW_EVENT_BEGIN, -1);
+  answer(d);
+  while (!d->finished && d->status == GW_OK) run_round(d);
+  d->result->epoch = gw_supervisor_epoch(d->supervisor);
+  d->result->step = gw_max_i64(d->result->step, gw_supervisor_step(d->supervisor));
+  if (d->status == GW_OK && d->result->outcome == GW_OUTCOME_GIVEN_UP)
+    d->status = gw_fail(GW_IO, "given up: %s", d->result->last);
+  return d->status;
+}
+
+GwStatus gw_driver_run(const GwDriverOptions *options, const GwDriverHooks *hooks,
+                       GwDriverResult *out) {
+  size_t ranks = (size_t)options->supervisor.ranks;
+  Driver d = {.options = options, .hooks = hooks, .result = out, .fault_step = -1};
+  *out = (GwDriverResult){0};
+  d.epoch.seen = calloc(ranks, sizeof *d.epoch.seen);
+  d.epoch.processes = calloc(ranks + 1, sizeof *d.epoch.processes);
+  GwStatus status = d.epoch.seen && d.epoch.processes
+                        ? run(&d)
+                        : gw_fail(GW_MEMORY, "no memory for %zu ranks", ranks);
+  stop_all(&d);
+  gw_supervisor_destroy(d.supervisor);
+  free(d.epoch.processes);
+  free(d.epoch.seen);
+  return status;
+}

@@ -1,0 +1,56 @@
+/* What the files of the driver share: driver.c is its loop, driver_epoch.c starts and stops an
+ * epoch's processes, driver_text.c words the journal's lines. */
+#ifndef GW_DRIVER_PARTS_H
+#define GW_DRIVER_PARTS_H
+
+#include "cluster/driver.h"
+#include "comm/board.h"
+
+/* What was last seen of a rank. */
+typedef struct {
+  int64_t progress;
+  uint64_t progress_at;
+  uint64_t ended_at;                     /* 0: its process runs */
+  bool ready, exited, accused, bad_copy; /* the supervisor was told */
+} GwSeen;
+
+/* One launch: its board and its processes. */
+typedef struct {
+  uint64_t epoch;
+  int32_t ranks; /* 0: there is none */
+  char name[GW_SHARED_NAME_MAX];
+  GwShared shared;
+  GwBoard *board;
+  GwSeen *seen;         /* [ranks] */
+  GwProcess *processes; /* [ranks], and the launcher's */
+  uint64_t started_at;
+  bool all_ready;
+} GwEpoch;
+
+/* Makes the board and starts the processes. After a failure some may run. */
+GwStatus gw__epoch_start(GwEpoch *epoch, const GwDriverOptions *options, const GwDriverHooks *hooks,
+                         const GwLaunch *launch);
+/* Takes up ranks whose process was not known so far. */
+void gw__epoch_adopt(GwEpoch *epoch);
+/* Fences the board off and kills whatever is known to run. */
+void gw__epoch_kill(GwEpoch *epoch);
+bool gw__epoch_runs(const GwEpoch *epoch); /* some process does */
+/* Sleeps until some process ends or the time is over. */
+GwStatus gw__epoch_wait(GwEpoch *epoch, uint64_t timeout_ns);
+/* When no process runs: removes the board. */
+void gw__epoch_end(GwEpoch *epoch);
+
+static inline GwProcess *gw__epoch_launcher(const GwEpoch *epoch) {
+  return &epoch->processes[epoch->ranks];
+}
+
+/* Kills the processes of all earlier boards of this prefix and removes those. GW_BUSY when one does
+ * not die within `timeout_ns`. */
+GwStatus gw__epochs_clear(const char *prefix, uint64_t timeout_ns);
+
+/* The line for an action; "" when it is not worth one. `now` for how long a rank has hung, `cause`
+ * of a failed launch. */
+void gw__driver_text(const GwAction *action, const GwEpoch *epoch, const GwDriverHooks *hooks,
+                     uint64_t now, const char *cause, char out[GW_DRIVER_TEXT]);
+
+#endif

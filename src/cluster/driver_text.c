@@ -1,0 +1,132 @@
+/* The journal's lines: who, where, what it said. One sentence that a person can act on. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "cluster/driver_parts.h"
+
+typedef struct {
+  char *text;
+  int length;
+} Line;
+
+static void add(Line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(Line *line, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  int n =
+      vsnprintf(line->text + line->length, (size_t)(GW_DRIVER_TEXT - line->length), format, list);
+  va_end(list);
+  line->length += n;
+  if (line->length >= GW_DRIVER_TEXT) line->length = GW_DRIVER_TEXT - 1;
+}
+
+static void add_said(Line *line, const GwEpoch *epoch, int32_t rank) {
+  char text[GW_BOARD_TEXT];
+  gw_board_hear(&epoch->board->row[rank], text);
+  if (text[0]) add(line, "; it said: %s", text);
+}
+
+/* "step 12, op 3 (attention)", where a rank is. */
+static void add_place(Line *line, const GwEpoch *epoch, const GwDriverHooks *hooks, int32_t rank) {
+  const GwBoardRow *row = &epoch->board->row[rank];
+  int32_t op = row->op;
+  const char *name = op >= 0 && hooks->op_name ? hooks->op_name(hooks->self, op) : NULL;
+  if (row->pid == 0) {
+    add(line, "before its start was over");
+    return;
+  }
+  add(line, "in step %lld", (long long)row->step);
+  if (op >= 0) add(line, ", op %d", op);
+  if (name) add(line, " (%s)", name);
+}
+
+static void death(Line *line, const GwAction *action, const GwEpoch *epoch,
+                  const GwDriverHooks *hooks) {
+  char how[GW_PROCESS_TEXT];
+  gw_process_text(&epoch->processes[action->rank], how);
+  add(line, "rank %d on host %d %s ", action->rank, action->host, how);
+  add_place(line, epoch, hooks, action->rank);
+  add_said(line, epoch, action->rank);
+}
+
+static void hang(Line *line, const GwAction *action, const GwEpoch *epoch,
+                 const GwDriverHooks *hooks, uint64_t now) {
+  const GwSeen *seen = &epoch->seen[action->rank];
+  char state = 0;
+  uint64_t born;
+  add(line, "rank %d on host %d hangs ", action->rank, action->host);
+  add_place(line, epoch, hooks, action->rank);
+  add(line, ": no progress for %.1f s", (double)(now - seen->progress_at) * 1e-9);
+  if (gw_process_look(epoch->board->row[action->rank].pid, &state, &born) == GW_OK && state == 'T')
+    add(line, ", it was stopped by a signal");
+}
+
+static void lie(Line *line, const GwAction *action, const GwEpoch *epoch) {
+  add(line, "rank %d on host %d computes wrongly, after step %lld", action->rank, action->host,
+      (long long)action->step);
+  for (int32_t r = 0; r < epoch->ranks; r++) {
+    if (epoch->board->row[r].accused != action->rank) continue;
+    add(line, ", as rank %d found", r);
+    add_said(line, epoch, r);
+    return;
+  }
+}
+
+static void slow_start(Line *line, const GwEpoch *epoch, uint64_t now) {
+  int32_t ready = 0, missing = -1;
+  for (int32_t r = epoch->ranks - 1; r >= 0; r--) {
+    ready += epoch->seen[r].ready;
+    if (!epoch->seen[r].ready) missing = r;
+  }
+  add(line, "%d of %d ranks were ready after %.1f s; rank %d was not", ready, epoch->ranks,
+      (double)(now - epoch->started_at) * 1e-9, missing);
+}
+
+static void bad_copy(Line *line, const GwAction *action, const GwEpoch *epoch) {
+  add(line, "the snapshot of step %lld cannot be restored", (long long)action->step);
+  for (int32_t r = 0; r < epoch->ranks; r++) {
+    if (epoch->board->row[r].bad_copy < 0) continue;
+    add(line, ", as rank %d found", r);
+    add_said(line, epoch, r);
+    return;
+  }
+}
+
+static void fault(Line *line, const GwAction *action, const GwEpoch *epoch,
+                  const GwDriverHooks *hooks, uint64_t now, const char *cause) {
+  long long step = action->step;
+  switch (action->fault) {
+  case GW_FAULT_DEATH: death(line, action, epoch, hooks); break;
+  case GW_FAULT_HANG: hang(line, action, epoch, hooks, now); break;
+  case GW_FAULT_STUCK: add(line, "all ranks wait for each other after step %lld", step); break;
+  case GW_FAULT_LIE: lie(line, action, epoch); break;
+  case GW_FAULT_HOST: add(line, "host %d was lost after step %lld", action->host, step); break;
+  case GW_FAULT_LAUNCH: add(line, "the ranks could not be started: %s", cause); break;
+  case GW_FAULT_SLOW_START: slow_start(line, epoch, now); break;
+  case GW_FAULT_COPY: bad_copy(line, action, epoch); break;
+  case GW_FAULT_GROW: add(line, "more hosts are there: the run goes on with more ranks"); break;
+  case GW_FAULT_TAKEN_OVER:
+    add(line, "a new supervisor takes over after epoch %llu", (unsigned long long)action->epoch);
+    break;
+  case GW_FAULT_NONE:
+  case GW_FAULT_COUNT: break;
+  }
+}
+
+void gw__driver_text(const GwAction *action, const GwEpoch *epoch, const GwDriverHooks *hooks,
+                     uint64_t now, const char *cause, char out[GW_DRIVER_TEXT]) {
+  static const char *const from[] = {"the start", "the checkpoint", "the snapshot"};
+  static const char *const outcomes[] = {"nothing", "the last step is done", "ended, as was asked",
+                                         "given up"};
+  Line line = {out, 0};
+  out[0] = 0;
+  if (action->kind == GW_ACTION_REPORT)
+    fault(&line, action, epoch, hooks, now, cause);
+  else if (action->kind == GW_ACTION_LAUNCH)
+    add(&line, "epoch %llu goes on from %s after step %lld", (unsigned long long)action->epoch,
+        from[action->from], (long long)action->step);
+  else if (action->kind == GW_ACTION_WAIT)
+    add(&line, "too few hosts: the run waits after step %lld", (long long)action->step);
+  else if (action->kind == GW_ACTION_FINISH)
+    add(&line, "%s after step %lld", outcomes[action->outcome], (long long)action->step);
+}
