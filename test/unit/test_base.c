@@ -14,6 +14,7 @@
 #include "base/hash64.h"
 #include "base/mathd.h"
 #include "base/pool.h"
+#include "base/stream_copy.h"
 
 static uint64_t seed;
 
@@ -147,6 +148,22 @@ static void block_hashes_add_up(void **state) {
   free(data);
 }
 
+/* Every alignment of both sides, and no byte beyond the end or before the beginning. */
+static void streamed_copies_are_copies(void **state) {
+  (void)state;
+  unsigned char from[160], to[160], expected[160];
+  for (int i = 0; i < 160; i++) from[i] = (unsigned char)(i + 1);
+  for (size_t bytes = 0; bytes < 100; bytes++)
+    for (size_t pair = 0; pair < 32 * 32; pair++) {
+      memset(to, 0, sizeof to);
+      memset(expected, 0, sizeof expected);
+      memcpy(expected + pair % 32, from + pair / 32, bytes);
+      gw_stream_copy(to + pair % 32, from + pair / 32, bytes);
+      gw_stream_copy_end();
+      assert_memory_equal(to, expected, sizeof to);
+    }
+}
+
 static void messages_quote_the_one_before(void **state) {
   (void)state;
   (void)gw_fail(GW_IO, "inner");
@@ -163,6 +180,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(workers_that_slept_may_run_anywhere),
       cmocka_unit_test(arrays_grow),
       cmocka_unit_test(block_hashes_add_up),
+      cmocka_unit_test(streamed_copies_are_copies),
       cmocka_unit_test(messages_quote_the_one_before),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
