@@ -149,7 +149,7 @@ static int begin(void **state) {
   static Share share;
   share_init(&share, 3, 8);
   *state = &share;
-  return gw_snapshot_remove_all(run);
+  return gw_snapshot_remove_all(run) != GW_OK;
 }
 
 static int end(void **state) {
