@@ -24,7 +24,8 @@ static void print_help(FILE *file) {
   fprintf(file, "godwit pre-trains GPT language models.\n\n"
                 "usage: godwit <command> [options] [key=value ...]\n\ncommands:\n");
   for (int i = 0; i < COMMAND_COUNT; i++)
-    fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    if (commands[i].summary[0])
+      fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].summary);
   fprintf(file, "\n`godwit <command> --help` explains a command; `godwit --version` prints the "
                 "version.\nexit status: 0 done, 1 failed, 2 misuse\n\nexample:\n"
                 "  godwit doctor\n");

@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "godwit/cluster.h"
 #include "godwit/log.h"
-#include "godwit/train.h"
 
 static volatile sig_atomic_t stop;
 
@@ -45,22 +45,29 @@ static int print_json(const GwTrainReport *report) {
 }
 
 int gw_command_train(int argc, char **argv) {
-  GwTrainOptions train = {.steps = -1, .stop = &stop};
+  GwClusterOptions cluster = {.train = {.steps = -1, .stop = &stop}};
+  GwTrainOptions *train = &cluster.train;
   int32_t threads = 0;
   bool json = false;
   const GwOption options[] = {
       {"data", "DIR", "prepared data, instead of the recipe's data.dir", GW_OPTION_TEXT,
-       &train.data_dir, 0, 0},
-      {"run", "DIR", "the run's folder (default runs/NAME)", GW_OPTION_TEXT, &train.run_dir, 0, 0},
-      {"resume", NULL, "go on from the newest good checkpoint", GW_OPTION_FLAG, &train.resume, 0,
+       &train->data_dir, 0, 0},
+      {"run", "DIR", "the run's folder (default runs/NAME)", GW_OPTION_TEXT, &train->run_dir, 0, 0},
+      {"resume", NULL, "go on from the newest good checkpoint", GW_OPTION_FLAG, &train->resume, 0,
        0},
       {"steps", "N", "stop after step N, before or beyond the recipe's end", GW_OPTION_I64,
-       &train.steps, 0, 1e15},
+       &train->steps, 0, 1e15},
+      {"ranks", "N", "train with N processes under a supervisor; the result is the same",
+       GW_OPTION_I32, &cluster.ranks, 1, 1e6},
+      {"launcher", "COMMAND", "what starts the ranks, {ranks} of them: \"mpirun -n {ranks}\"",
+       GW_OPTION_TEXT, &cluster.launcher, 0, 0},
+      {"ranks-per-node", "K", "count every K ranks as a node of their own, to try it out",
+       GW_OPTION_I32, &cluster.ranks_per_node, 1, 1e6},
       gw_cli_option_threads(&threads),
-      gw_cli_option_isa(&train.isa),
-      gw_cli_option_backend(&train.backend),
+      gw_cli_option_isa(&train->isa),
+      gw_cli_option_backend(&train->backend),
       {"abft", NULL, "verify every matrix product against checksums (the bits are the same)",
-       GW_OPTION_FLAG, &train.abft, 0, 0},
+       GW_OPTION_FLAG, &train->abft, 0, 0},
       gw_cli_option_json(&json),
   };
   const GwCommand command = {
@@ -78,16 +85,18 @@ int gw_command_train(int argc, char **argv) {
   GwArguments arguments;
   int code = 0;
   if (!gw_cli_parse(&command, argc, argv, &arguments, &code)) return code;
+  if (cluster.ranks == 0 && (cluster.launcher || cluster.ranks_per_node))
+    return gw_cli_misuse("train", "--launcher and --ranks-per-node go with --ranks N");
   GwRecipe recipe;
   GwStatus status = gw_recipe_load(arguments.positionals[0], arguments.overrides,
                                    arguments.override_count, &recipe);
   if (status != GW_OK) return gw_cli_failed(status);
-  train.recipe = &recipe;
-  train.threads = threads;
+  train->recipe = &recipe;
+  train->threads = threads;
   signal(SIGINT, on_signal);
   signal(SIGTERM, on_signal);
   GwTrainReport report;
-  status = gw_train(&train, &report);
+  status = cluster.ranks > 0 ? gw_cluster_train(&cluster, &report) : gw_train(train, &report);
   if (status != GW_OK) return gw_cli_failed(status);
   if (json) return print_json(&report);
   print_text(&report);

@@ -17,7 +17,7 @@
 #include "exec/backend_cpu.h"
 #include "model/model.h"
 #include "os/clock.h"
-#include "train/step_programs.h"
+#include "train/training_plan.h"
 
 enum {
   ROUNDS_MIN = 7,
@@ -93,17 +93,13 @@ static GwStatus keep_lane(const GwRecipe *recipe, Instances *instances) {
 }
 
 static GwStatus keep_step(const GwRecipe *recipe, Instances *instances) {
-  GwParamList params;
-  GwStepPrograms steps;
-  GW_TRY(gw_model_params(&recipe->model, &params));
-  GwStatus status = gw_step_programs_create(recipe, &params, &steps);
-  if (status == GW_OK) {
-    keep_largest(&steps.total, instances);
-    keep_largest(&steps.update, instances);
-    gw_step_programs_destroy(&steps);
-  }
-  gw_param_list_deinit(&params);
-  return status;
+  GwTrainingPlan plan;
+  GwTrainingPart alone = {.ranks = 1, .threads = 1};
+  GW_TRY(gw_training_plan_create(recipe, &alone, &plan));
+  keep_largest(&plan.steps.total, instances);
+  keep_largest(&plan.steps.update, instances);
+  gw_training_plan_destroy(&plan);
+  return GW_OK;
 }
 
 static GwStatus keep_decode(const GwRecipe *recipe, Instances *instances) {

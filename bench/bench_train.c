@@ -79,7 +79,7 @@ __attribute__((noinline)) static GwStatus run_step(Bench *bench) {
   uint64_t start = gw_clock_ns();
   gw_trainer_begin(bench->trainer);
   GW_TRY(gw_trainer_lanes(bench->trainer, bench->step, take_batch, bench, bench->signatures));
-  GW_TRY(gw_trainer_end(bench->trainer, bench->step, &report));
+  GW_TRY(gw_trainer_end(bench->trainer, bench->step, NULL, &report));
   bench->step++;
   printf("{\"ns\": %" PRIu64 ", \"loss\": %.6f}\n", gw_clock_ns() - start, report.loss);
   return GW_OK;

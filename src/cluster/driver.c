@@ -161,6 +161,10 @@ static void look_at_board(Driver *d) {
   int64_t snapshot = epoch->board->snapshot, checkpoint = epoch->board->checkpoint;
   int64_t committed = epoch->board->committed;
   bool all = true;
+  if (epoch->board->restored >= 0 && !epoch->restored_told) {
+    epoch->restored_told = true;
+    tell(d, (GwEvent){.kind = GW_EVENT_RESTORED, .step = epoch->board->restored});
+  }
   for (int32_t r = 0; r < epoch->ranks; r++) {
     look_at_row(d, r);
     all = all && epoch->seen[r].ready;

@@ -242,6 +242,14 @@ static void on_ready(GwSupervisor *s, uint64_t now, int32_t rank) {
   if (s->step >= s->options.last_step) end(s, GW_OUTCOME_DONE);
 }
 
+/* From an older state than was thought: what is newer did not verify. */
+static void on_restored(GwSupervisor *s, int64_t step) {
+  if (s->phase != PHASE_STARTING || step >= s->step) return;
+  s->step = step;
+  s->checkpoint = step > 0 ? step : -1;
+  gw_snapshots_cut(&s->snapshots, step);
+}
+
 static void on_committed(GwSupervisor *s, uint64_t now, int64_t step) {
   if (s->phase != PHASE_RUNNING || step != s->step + 1) return;
   gw_step_times_add(&s->times, now - s->committed_at);
@@ -264,6 +272,7 @@ static void on_exited(GwSupervisor *s, uint64_t now, const GwEvent *event, GwAct
   if (!is_up(s) || rank->exited) return;
   if (event->code != 0 || s->phase != PHASE_ENDING) {
     fault(s, now, GW_FAULT_DEATH, event->rank, -1, out);
+    if (event->code == GW_EXIT_HOPELESS) s->tries = s->options.tries + 1;
     return;
   }
   rank->exited = true;
@@ -374,6 +383,7 @@ static void on_bad_copy(GwSupervisor *s, uint64_t now, const GwEvent *event, GwA
 static void on_process_event(GwSupervisor *s, uint64_t now, const GwEvent *event, GwActions *out) {
   switch (event->kind) {
   case GW_EVENT_READY: on_ready(s, now, event->rank); break;
+  case GW_EVENT_RESTORED: on_restored(s, event->step); break;
   case GW_EVENT_COMMITTED: on_committed(s, now, event->step); break;
   case GW_EVENT_SNAPSHOT: on_snapshot(s, now, event->step, out); break;
   case GW_EVENT_EXITED: on_exited(s, now, event, out); break;

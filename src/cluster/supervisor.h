@@ -31,10 +31,14 @@ typedef struct {
  * strikes. Ranks, hosts and steps are the caller's to set. */
 GwSupervisorOptions gw_supervisor_defaults(void);
 
+/* The exit code of a rank that would fail the same way again: its run is given up. */
+enum { GW_EXIT_HOPELESS = 3 };
+
 #define GW_EVENT_LIST(X)                                                                           \
   X(BEGIN, "the supervisor begins")                                                                \
   X(FOUND, "a host holds `share` of `shares` of the snapshot of `step`; before BEGIN")             \
   X(READY, "rank `rank`, or -1: every rank, is there and has its state")                           \
+  X(RESTORED, "the ranks go on from the state after `step`; later checkpoints are bad")            \
   X(COMMITTED, "all ranks agree on the state after `step`")                                        \
   X(SNAPSHOT, "every share of the state after `step` is there twice")                              \
   X(CHECKPOINT, "the state after `step` is on disk")                                               \

@@ -1,4 +1,4 @@
-/* A ring of batches: batch n = (step - first) lanes + lane stands in cell n mod depth. A cell is
+/* A ring of batches, numbered as the range has them: batch n stands in cell n mod depth. A cell is
  * filled, taken, and then free for batch n + depth; each change is made under one lock, filling and
  * copying are done outside it. */
 #include "data/prefetch.h"
@@ -20,8 +20,9 @@ typedef struct {
 
 struct GwPrefetch {
   const GwSampler *sampler;
-  int64_t first, batches; /* step; in all */
-  int32_t depth;
+  GwPrefetchRange range;
+  int32_t lanes; /* of each step */
+  int64_t batches;
   Cell *cells;
   int32_t *memory;
   uint64_t waited_ns;
@@ -47,12 +48,12 @@ static bool claim(GwPrefetch *p, Cell *cell, int64_t batch) {
 
 static void *fill_all(void *argument) {
   GwPrefetch *p = argument;
-  int32_t lanes = p->sampler->lanes;
   for (int64_t batch = 0; batch < p->batches; batch++) {
-    Cell *cell = &p->cells[batch % p->depth];
+    Cell *cell = &p->cells[batch % p->range.depth];
     if (!claim(p, cell, batch)) return NULL;
-    cell->status = gw_sampler_fill(p->sampler, p->first + batch / lanes, (int32_t)(batch % lanes),
-                                   cell->tokens, cell->targets, cell->positions);
+    cell->status = gw_sampler_fill(p->sampler, p->range.first + batch / p->lanes,
+                                   p->range.lane_first + (int32_t)(batch % p->lanes), cell->tokens,
+                                   cell->targets, cell->positions);
     if (cell->status != GW_OK)
       snprintf(cell->message, sizeof cell->message, "%s", gw_error_message());
     pthread_mutex_lock(&p->mutex);
@@ -63,9 +64,10 @@ static void *fill_all(void *argument) {
   return NULL;
 }
 
-GwStatus gw_prefetch_create(const GwSampler *sampler, int64_t first, int64_t last, int32_t depth,
+GwStatus gw_prefetch_create(const GwSampler *sampler, const GwPrefetchRange *range,
                             GwPrefetch **out) {
-  GW_ASSERT(depth > 0 && first >= 0);
+  int32_t depth = range->depth;
+  GW_ASSERT(depth > 0 && range->first >= 0 && range->lane_first < range->lane_end);
   GwPrefetch *p = calloc(1, sizeof *p);
   if (!p) return gw_fail(GW_MEMORY, "no memory to read ahead");
   pthread_mutex_init(&p->mutex, NULL);
@@ -73,9 +75,9 @@ GwStatus gw_prefetch_create(const GwSampler *sampler, int64_t first, int64_t las
   pthread_cond_init(&p->freed, NULL);
   size_t tokens = batch_tokens(sampler);
   p->sampler = sampler;
-  p->first = first;
-  p->batches = last > first ? (last - first) * sampler->lanes : 0;
-  p->depth = depth;
+  p->range = *range;
+  p->lanes = range->lane_end - range->lane_first;
+  p->batches = gw_max_i64(range->last - range->first, 0) * p->lanes;
   p->cells = calloc((size_t)depth, sizeof *p->cells);
   p->memory = calloc(3 * (size_t)depth * tokens, sizeof *p->memory);
   if (!p->cells || !p->memory) goto failed;
@@ -119,9 +121,9 @@ static void await(GwPrefetch *p, const Cell *cell, int64_t batch) {
 
 GwStatus gw_prefetch_take(GwPrefetch *p, int64_t step, int32_t lane, int32_t *tokens,
                           int32_t *targets, int32_t *positions) {
-  int64_t batch = (step - p->first) * p->sampler->lanes + lane;
+  int64_t batch = (step - p->range.first) * p->lanes + lane - p->range.lane_first;
   GW_ASSERT(batch >= 0 && batch < p->batches);
-  Cell *cell = &p->cells[batch % p->depth];
+  Cell *cell = &p->cells[batch % p->range.depth];
   await(p, cell, batch);
   size_t size = batch_tokens(p->sampler) * sizeof *tokens;
   GwStatus status = cell->status;

@@ -7,15 +7,20 @@
 
 typedef struct GwPrefetch GwPrefetch;
 
-/* Fills `depth` batches ahead, from step `first` up to, not including, step `last`. `sampler` is
- * borrowed. */
-GwStatus gw_prefetch_create(const GwSampler *sampler, int64_t first, int64_t last, int32_t depth,
+/* Fills `depth` batches ahead: of steps [first, last), lanes [lane_first, lane_end) of each.
+ * `sampler` is borrowed. */
+typedef struct {
+  int64_t first, last;
+  int32_t lane_first, lane_end;
+  int32_t depth;
+} GwPrefetchRange;
+GwStatus gw_prefetch_create(const GwSampler *sampler, const GwPrefetchRange *range,
                             GwPrefetch **out);
 void gw_prefetch_destroy(GwPrefetch *prefetch); /* at any time; NULL is fine */
 
 /* What gw_sampler_fill gives, the same bits and errors; waits where it is not there yet. Every lane
- * of every step is taken once. Threads may take at the same time, in an order that is never more
- * than `depth` lanes from step by step, lane by lane. */
+ * of every step in the range is taken once. Threads may take at the same time, in an order that is
+ * never more than `depth` lanes from step by step, lane by lane. */
 GwStatus gw_prefetch_take(GwPrefetch *prefetch, int64_t step, int32_t lane, int32_t *tokens,
                           int32_t *targets, int32_t *positions);
 

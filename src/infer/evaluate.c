@@ -28,6 +28,7 @@ struct GwEvaluator {
   int64_t context; /* T */
   int32_t vocab_size;
   int32_t *window; /* [T+1] */
+  GwWorld *world;  /* who shares the work; NULL: nobody */
 };
 
 int64_t gw_evaluator_batch(const GwModelRecipe *model) {
@@ -76,6 +77,12 @@ GwStatus gw_evaluator_create_in(const GwWorkspace *workspace, int64_t batch,
   return status;
 }
 
+void gw_evaluator_share(GwEvaluator *evaluator, GwWorld *world, const GwObserver *watch) {
+  evaluator->world = world;
+  gw_runner_observe(evaluator->batch.runner, watch);
+  if (evaluator->single.runner) gw_runner_observe(evaluator->single.runner, watch);
+}
+
 void gw_evaluator_destroy(GwEvaluator *evaluator) {
   if (!evaluator) return;
   scorer_deinit(&evaluator->single);
@@ -96,6 +103,7 @@ typedef struct {
   int64_t whole;    /* nats so far: whole ... */
   int64_t fraction; /* ... and the rest, in units of 2^-32, below 2^32 */
   int64_t tokens, bytes;
+  int64_t batches; /* so far, everybody's */
 } Pass;
 
 static int64_t text_bytes(const GwTokenizer *tokenizer, int32_t token) {
@@ -147,11 +155,27 @@ static const Scorer *choose_scorer(const Pass *pass) {
   return singly < at_once ? &evaluator->single : &evaluator->batch;
 }
 
+static void carry(Pass *pass) {
+  pass->whole += pass->fraction >> 32;
+  pass->fraction &= INT64_C(0xffffffff);
+}
+
+/* Batches are dealt to ranks in turn. */
+static bool is_ours(Pass *pass) {
+  GwWorld *world = pass->evaluator->world;
+  int64_t number = pass->batches++;
+  return !world || number % gw_world_place(world)->ranks == gw_world_place(world)->rank;
+}
+
 static GwStatus run_batch(Pass *pass) {
   const Scorer *scorer = choose_scorer(pass);
   int64_t *tally = gw_runner_value(scorer->runner, scorer->loss.tally);
-  int64_t scored = pass->next;
+  int64_t scored = pass->next, bytes = pass->bytes;
   GW_TRY(fill_batch(pass, scorer));
+  if (!is_ours(pass)) {
+    pass->bytes = bytes;
+    return GW_OK;
+  }
   memset(tally, 0, 3 * sizeof *tally);
   GW_TRY(gw_runner_run(scorer->runner, (GwLaneKey){0}));
   if (tally[2] != 0)
@@ -160,10 +184,29 @@ static GwStatus run_batch(Pass *pass) {
                    " are NaN or out of range; the model's parameters are not usable",
                    tally[2], scored, pass->next - 1);
   pass->fraction += tally[0];
-  pass->whole += pass->fraction >> 32;
-  pass->fraction &= INT64_C(0xffffffff);
+  carry(pass);
   pass->tokens += tally[1];
   return GW_OK;
+}
+
+/* What all ranks have found, at every one of them. */
+static GwStatus add_up(Pass *pass) {
+  GwWorld *world = pass->evaluator->world;
+  int64_t mine[4] = {pass->whole, pass->fraction, pass->tokens, pass->bytes}, sum[4] = {0};
+  if (!world) return GW_OK;
+  int32_t ranks = gw_world_place(world)->ranks;
+  int64_t(*all)[4] = calloc((size_t)ranks, sizeof *all);
+  if (!all) return gw_fail(GW_MEMORY, "no memory to evaluate");
+  GwStatus status = gw_world_gather(world, mine, sizeof mine, all);
+  for (int32_t r = 0; r < ranks; r++)
+    for (int i = 0; i < 4; i++) sum[i] += all[r][i];
+  free(all);
+  pass->whole = sum[0];
+  pass->fraction = sum[1];
+  pass->tokens = sum[2];
+  pass->bytes = sum[3];
+  carry(pass);
+  return status;
 }
 
 static GwStatus run_all(Pass *pass, GwProgress *progress) {
@@ -173,7 +216,7 @@ static GwStatus run_all(Pass *pass, GwProgress *progress) {
       gw_progress_update(progress, (double)pass->next / (double)pass->count, "%" PRId64 " tokens",
                          pass->tokens);
   }
-  return GW_OK;
+  return add_up(pass);
 }
 
 static GwEvaluation result_of(const Pass *pass) {

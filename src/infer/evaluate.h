@@ -4,6 +4,7 @@
 #ifndef GW_EVALUATE_H
 #define GW_EVALUATE_H
 
+#include "comm/world.h"
 #include "data/corpus.h"
 #include "exec/runner.h"
 #include "godwit/eval.h"
@@ -23,6 +24,10 @@ GwStatus gw_evaluator_create_in(const GwWorkspace *workspace, int64_t batch,
                                 const GwModelRecipe *model, const GwBackend *backend, GwPool *pool,
                                 void *params, GwEvaluator **out);
 void gw_evaluator_destroy(GwEvaluator *evaluator);
+
+/* From now on evaluations are collective: each rank takes its part of the windows, and all get the
+ * same result, which is the one of a single rank. `watch` sees every op. */
+void gw_evaluator_share(GwEvaluator *evaluator, GwWorld *world, const GwObserver *watch);
 
 /* Reads tokens [first, first + count) of a stream into out; all must lie in the vocabulary. */
 typedef GwStatus GwTokenSource(void *context, uint64_t first, uint64_t count, int32_t *out);

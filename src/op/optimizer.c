@@ -9,8 +9,11 @@
  * clip          norm = sqrt(Σ squares in order); scale = unit min(1, clip/norm)
  * adamw         g = scale total;  m = beta1 m + (1-beta1) g, v likewise with g²;
  *               p -= lr (m^/(sqrt(v^) + epsilon) + decay p)   (Loshchilov and Hutter 2019);
- *               hash += gw_hash_blocks of the new p, m and v, whose seeds are seeds[3 tensor]...:
- *               the state's hash (state/checkpoint.h) while the values are still in the cache */
+ *               hash[0] += gw_hash_blocks of the new p and hash[1] += those of the new m and v,
+ *               whose seeds are seeds[3 tensor]...: the state's hash (state/checkpoint.h) while the
+ *               values are still in the cache. Where `verify` is 1, hash[2] and hash[3] likewise of
+ *               the old values, so that what changed since they were written is seen. p may be part
+ *               of a tensor: from its hash block `first_block` on */
 #include "base/hash64.h"
 #include "op/shape.h"
 
@@ -155,7 +158,9 @@ static GwStatus adamw_shape(GwShapes *s) {
   GW_REQUIRE(s->in[6].rank == 1 && gw_attr_whole(s->attr[1], 0) &&
                  3 * (int64_t)s->attr[1] + 3 <= s->in[6].dim[0],
              "adamw", "seeds must hold three entries per tensor");
-  GW_REQUIRE(gw_is_vector(&s->in[7], 1), "adamw", "hash must be [1]");
+  GW_REQUIRE(gw_attr_whole(s->attr[2], 0), "adamw", "first_block must be a block's number");
+  GW_REQUIRE(s->attr[3] == 0 || s->attr[3] == 1, "adamw", "verify must be 0 or 1");
+  GW_REQUIRE(gw_is_vector(&s->in[7], 4), "adamw", "hash must be [4]");
   return GW_OK;
 }
 
@@ -165,18 +170,18 @@ static int64_t adamw_units(const GwShapes *s) {
   return gw_ceil_div(gw_type_count(&s->in[0]), HASHED);
 }
 
-/* Of the new values of units [first, last). */
-static uint64_t hash_units(const GwCall *call, int64_t first, int64_t last) {
+/* Adds the hash of p's units [first, last) to hash[0], that of m's and v's to hash[1]. */
+static void hash_units(const GwCall *call, int64_t first, int64_t last, uint64_t *hash) {
   const uint64_t *seeds = (const uint64_t *)call->in[6] + 3 * (int64_t)call->shapes.attr[1];
+  uint64_t first_block = (uint64_t)call->shapes.attr[2];
   int64_t count = gw_type_count(&call->shapes.in[0]);
-  uint64_t hash = 0;
   for (int64_t unit = first; unit < last; unit++)
     for (int k = 0; k < 3; k++) {
       const gw_real *values = (const gw_real *)call->in[k] + unit * HASHED;
       size_t bytes = (size_t)gw_min_i64(count - unit * HASHED, HASHED) * sizeof *values;
-      hash += gw_hash_bytes(values, bytes, gw_hash_block_seed(seeds[k], (uint64_t)unit));
+      uint64_t seed = gw_hash_block_seed(seeds[k], first_block + (uint64_t)unit);
+      gw_atomic_add_u64(&hash[k > 0], gw_hash_bytes(values, bytes, seed));
     }
-  return hash;
 }
 
 static void adamw_reference(const GwCall *call, int64_t first, int64_t last) {
@@ -188,7 +193,9 @@ static void adamw_reference(const GwCall *call, int64_t first, int64_t last) {
   gw_real epsilon = (gw_real)hyper[3], fix1 = (gw_real)hyper[4], fix2 = (gw_real)hyper[5];
   gw_real rest1 = (gw_real)(1 - hyper[1]), rest2 = (gw_real)(1 - hyper[2]);
   gw_real decay = (gw_real)call->shapes.attr[0];
+  uint64_t *hash = call->in[7];
   int64_t end = gw_min_i64(last * HASHED, gw_type_count(&call->shapes.in[0]));
+  if (call->shapes.attr[3] != 0) hash_units(call, first, last, hash + 2);
   for (int64_t i = first * HASHED; i < end; i++) {
     gw_real g = (gw_real)((double)total[i] * scale);
     m[i] = gw_fma(beta1, m[i], rest1 * g);
@@ -197,7 +204,7 @@ static void adamw_reference(const GwCall *call, int64_t first, int64_t last) {
     p[i] = gw_fma(-lr, gw_fma(decay, p[i], update), p[i]);
     GW_WORK(17);
   }
-  gw_atomic_add_u64(call->in[7], hash_units(call, first, last));
+  hash_units(call, first, last, hash);
 }
 
 static void adamw_example(GwExample *e) {
@@ -213,16 +220,18 @@ static void adamw_example(GwExample *e) {
   example_f64(e, 5, 2);
   e->in[5].scale = 0x1p-44;
   e->shapes.in[6] = gw_type_1d(GW_U64, 6);
-  e->shapes.in[7] = gw_type_1d(GW_U64, 1);
+  e->shapes.in[7] = gw_type_1d(GW_U64, 4);
   e->shapes.has[6] = e->shapes.has[7] = true;
   e->shapes.attr[0] = gw_rng_below(&e->rng, 2) ? 0 : 0.1;
   e->shapes.attr[1] = 1;
+  e->shapes.attr[2] = (double)gw_rng_below(&e->rng, 3);
+  e->shapes.attr[3] = (double)gw_rng_below(&e->rng, 2);
 }
 
 const GwOpDef GW_OP_DEF(adamw) = {
     .name = "adamw",
     .formula = "g = scale total; m, v = moments; p -= lr (m^/(sqrt(v^) + epsilon) + decay p); hash "
-               "+= new p, m, v",
+               "+= new p; m, v; and old ones",
     .in = {{"p", GW_F32, GW_ARG_INOUT},
            {"m", GW_F32, GW_ARG_INOUT},
            {"v", GW_F32, GW_ARG_INOUT},
@@ -231,7 +240,7 @@ const GwOpDef GW_OP_DEF(adamw) = {
            {"norm_and_scale", GW_F64, 0},
            {"seeds", GW_U64, 0},
            {"hash", GW_U64, GW_ARG_INOUT}},
-    .attr = {"decay", "tensor"},
+    .attr = {"decay", "tensor", "first_block", "verify"},
     .shape = adamw_shape,
     .flops = adamw_flops,
     .units = adamw_units,

@@ -230,3 +230,12 @@ void gw_process_text(const GwProcess *process, char out[GW_PROCESS_TEXT]) {
   else
     snprintf(out, GW_PROCESS_TEXT, "ended");
 }
+
+GwStatus gw_process_program(char *out, size_t size) {
+  ssize_t length = readlink("/proc/self/exe", out, size - 1);
+  if (length < 0) return gw__os_fail(errno, "/proc/self/exe", "find this program");
+  if ((size_t)length == size - 1)
+    return gw_fail(GW_INVALID, "the path of this program is too long");
+  out[length] = 0;
+  return GW_OK;
+}

@@ -46,6 +46,9 @@ void gw_process_kill(const GwProcess *process);
  * or the time is over. Those that ended are reaped, and what is left of their group is killed. */
 GwStatus gw_process_wait(GwProcess *processes, size_t count, int also, uint64_t timeout_ns);
 
+/* The path of the program that runs here. */
+GwStatus gw_process_program(char *out, size_t size);
+
 /* How it ended: "killed by SIGKILL", "exited with code 3", "ended". */
 enum { GW_PROCESS_TEXT = 48 };
 void gw_process_text(const GwProcess *process, char out[GW_PROCESS_TEXT]);

@@ -309,3 +309,19 @@ GwStatus gw_checkpoint_view_newest(GwFs *fs, const char *dir, const GwTensorGrou
                                    size_t path_size) {
   return load_newest(&(Search){fs, dir, groups, count, true}, out, path_out, path_size);
 }
+
+int64_t gw_checkpoint_newest_step(GwFs *fs, const char *dir) {
+  FoundList list = {0};
+  int64_t newest = -1;
+  if (find_all(fs, dir, &list) != GW_OK) return -1;
+  for (int i = 0; i < list.count && newest < 0; i++) {
+    GwCheckpointInfo info;
+    char path[GW_PATH_MAX];
+    int64_t step = list.items[i].step;
+    if (step_path(dir, list.items[i].old ? ".old-" : "", step, "", path) == GW_OK &&
+        gw_checkpoint_info(fs, path, &info) == GW_OK)
+      newest = step;
+  }
+  free(list.items);
+  return newest;
+}

@@ -69,6 +69,10 @@ GwStatus gw_checkpoint_verify(GwFs *fs, const char *path, GwCheckpointInfo *out)
 /* The manifest only, its own hash checked. */
 GwStatus gw_checkpoint_info(GwFs *fs, const char *path, GwCheckpointInfo *out);
 
+/* The step of the newest checkpoint whose manifest is good, -1: there is none. Nothing else of it
+ * is verified. */
+int64_t gw_checkpoint_newest_step(GwFs *fs, const char *dir);
+
 /* Loads the newest checkpoint in `dir` that verifies, setting corrupt ones aside with a warning in
  * the log; one that cannot be read is skipped with a warning. `path_out` gets the directory's path.
  * GW_NOT_FOUND when there was none; GW_CORRUPT when all there were are corrupt; GW_IO when none

@@ -26,7 +26,7 @@ struct GwLaneSeats {
   int64_t sum_count; /* of one lane program */
   /* the round under way */
   GwLaneKey key;
-  int32_t lanes;
+  int32_t end; /* of the lanes to be taken */
   GwLaneSource *source;
   void *context;
   uint64_t *signatures;
@@ -140,7 +140,7 @@ static void run_seat(void *context, int64_t index, int thread) {
   Seat *seat = &s->seats[index];
   while (seat->status == GW_OK && !atomic_load(&s->failed)) {
     seat->lane = atomic_fetch_add(&s->next, 1);
-    if (seat->lane >= s->lanes) return;
+    if (seat->lane >= s->end) return;
     seat->status = take_lane(s, seat);
     if (seat->status == GW_OK) continue;
     snprintf(seat->message, sizeof seat->message, "%s", gw_error_message()); /* per thread */
@@ -173,14 +173,14 @@ static GwStatus first_failure(const GwLaneSeats *s) {
   return first ? gw_fail(first->status, "%s", first->message) : GW_OK;
 }
 
-GwStatus gw_lane_seats_run(GwLaneSeats *s, GwLaneKey key, int32_t lanes, GwLaneSource *source,
+GwStatus gw_lane_seats_run(GwLaneSeats *s, GwLaneKey key, int32_t end, GwLaneSource *source,
                            void *context, uint64_t *signatures) {
   s->key = key;
-  s->lanes = lanes;
+  s->end = end;
   s->source = source;
   s->context = context;
   s->signatures = signatures;
-  atomic_store(&s->next, 0);
+  atomic_store(&s->next, key.lane);
   atomic_store(&s->failed, false);
   for (int32_t i = 0; i < s->count; i++) {
     s->seats[i].status = GW_OK;

@@ -34,9 +34,9 @@ GwStatus gw_lane_seats_create(GwTrainingPlan *plan, const GwBackend *backend, Gw
                               GwLaneSeats **out);
 void gw_lane_seats_destroy(GwLaneSeats *seats); /* NULL is fine */
 
-/* Lanes [0, lanes) of step key.step: the sums in base[GW_CLASS_ACCUM] become theirs, whatever stood
- * there. signatures[i]: lane i's. When lanes fail, the failure of the lowest is returned. */
-GwStatus gw_lane_seats_run(GwLaneSeats *seats, GwLaneKey key, int32_t lanes, GwLaneSource *source,
+/* Lanes [key.lane, end) of step key.step: the sums in base[GW_CLASS_ACCUM] become theirs, whatever
+ * stood there. signatures[i]: lane i's. When lanes fail, the failure of the lowest is returned. */
+GwStatus gw_lane_seats_run(GwLaneSeats *seats, GwLaneKey key, int32_t end, GwLaneSource *source,
                            void *context, uint64_t *signatures);
 
 void gw_lane_seats_observe(GwLaneSeats *seats, const GwObserver *observer);

@@ -136,7 +136,8 @@ GwStatus gw_program_show(const GwProgramOptions *options, FILE *out) {
   int threads = options->threads > 0 ? options->threads : gw_processor_count();
   GW_TRY(gw_recipe_load(options->recipe, options->overrides, options->override_count, &recipe));
   GW_TRY(resolve_vocab_size(options, &recipe, out));
-  GW_TRY(gw_training_plan_create(&recipe, threads, &plan));
+  GwTrainingPart alone = {.ranks = 1, .threads = threads};
+  GW_TRY(gw_training_plan_create(&recipe, &alone, &plan));
   GwStatus status = strcmp(options->program, "lane") == 0
                         ? print_whole(&plan.lane.program, out)
                         : print_pass(&recipe, options->program, out);

@@ -1,7 +1,6 @@
 /* The training loop: dull and short. Everything that decides a number is in the trainer; this
- * drives it over the folder of a run: sample, step, record, validate, checkpoint. */
-#include <string.h>
-
+ * drives it over the folder of a run: sample, step, record, validate, checkpoint. Where there are
+ * several ranks each runs this loop, and rank 0 alone has files to write to. */
 #include "base/arena.h"
 #include "data/prefetch.h"
 #include "exec/backend_cpu.h"
@@ -10,12 +9,22 @@
 #include "infer/evaluate.h"
 #include "os/clock.h"
 #include "os/probe.h"
+#include "train/deal.h"
+#include "train/rank.h"
+#include "train/run_data.h"
 #include "train/run_folder.h"
 #include "train/trainer.h"
 
+/* What a rank tells all others with each step. */
+typedef struct {
+  int64_t stop; /* 1: it was asked to end the run */
+} Note;
+
 typedef struct {
   const GwTrainOptions *options;
-  GwRecipe recipe; /* vocab_size resolved */
+  const GwRank *rank;   /* NULL: alone */
+  const GwPlace *place; /* as if alone */
+  GwRecipe recipe;      /* vocab_size resolved */
   GwCorpus *corpus;
   GwRunFolder folder;
   const GwBackend *backend;
@@ -26,6 +35,10 @@ typedef struct {
   GwPrefetch *prefetch; /* of the steps to come */
   bool way_told;
   uint64_t *signatures; /* of the step's lanes */
+  GwObserver watch;     /* puts progress on the board */
+  Note *notes;          /* [ranks] */
+  int32_t *deal;        /* [ranks + 1], see gw_deal */
+  bool stop;            /* all have agreed to end */
   GwArena arena;
   int64_t step, last;   /* done; to be done */
   int64_t saved;        /* the newest checkpoint's step, -1: none */
@@ -38,31 +51,28 @@ typedef struct {
 /* ---- setting up ---- */
 
 static GwStatus open_corpus(Run *run) {
-  const char *dir = run->options->data_dir ? run->options->data_dir : run->recipe.data.dir;
-  if (!dir[0])
-    return gw_fail(GW_USAGE, "no data: give --data DIR, a folder that `godwit prepare` wrote");
-  GW_TRY(gw_corpus_open(dir, true, &run->corpus));
-  /* The run's recipe names the data it really used. */
-  if (strlen(dir) >= sizeof run->recipe.data.dir)
-    return gw_fail(GW_INVALID, "%s: the path of the data is too long", dir);
-  memmove(run->recipe.data.dir, dir, strlen(dir) + 1);
-  int32_t vocab = gw_tokenizer_vocab_size(gw_corpus_tokenizer(run->corpus));
-  if (run->recipe.model.vocab_size == 0) run->recipe.model.vocab_size = vocab;
-  if (run->recipe.model.vocab_size < vocab)
-    return gw_fail(
-        GW_MISMATCH,
-        "model.vocab_size is %d, but the tokenizer of %s has %d tokens; set it to 0 to take "
-        "the data's",
-        run->recipe.model.vocab_size, dir, vocab);
+  GW_TRY(gw_run_data_open(run->options, &run->recipe, &run->corpus));
   return gw_sampler_init(run->corpus, run->recipe.data.seed, run->recipe.train.lanes,
                          run->recipe.train.lane_batch, run->recipe.model.context, &run->sampler);
+}
+
+static GwWorld *world_of(const Run *run) { return run->rank ? run->rank->world : NULL; }
+
+static bool writes(const Run *run) { return run->place->rank == 0; }
+
+/* What the ranks of this node take together. */
+static int64_t node_bytes(const Run *run, const GwTrainingPlan *plan) {
+  const GwTrainingMemory *memory = &plan->memory;
+  int64_t shared = memory->params + memory->moments, each = memory->total - plan->lanes_bytes;
+  return shared + run->place->node_ranks * (each - shared);
 }
 
 /* A run that outgrows the machine would be killed in the middle, without a word. */
 static GwStatus check_memory(const Run *run) {
   GwTrainingPlan plan;
-  GW_TRY(gw_training_plan_create(&run->recipe, gw_pool_threads(run->pool), &plan));
-  double needed = (double)(plan.memory.total - plan.lanes_bytes);
+  GwTrainingPart part = {.ranks = run->place->ranks, .threads = gw_pool_threads(run->pool)};
+  GW_TRY(gw_training_plan_create(&run->recipe, &part, &plan));
+  double needed = (double)node_bytes(run, &plan);
   double available = (double)gw_probe_memory_available_bytes();
   gw_training_plan_destroy(&plan);
   if (available == 0 || needed <= available) return GW_OK;
@@ -73,52 +83,126 @@ static GwStatus check_memory(const Run *run) {
                  run->recipe.name, needed * 1e-9, available * 1e-9);
 }
 
+/* Progress on the board, op by op. */
+static GwStatus before_op(void *self, int32_t op, const GwOpDef *def, GwCall *call) {
+  (void)def, (void)call;
+  GwBoardRow *row = self;
+  atomic_store_explicit(&row->op, op, memory_order_relaxed);
+  atomic_fetch_add_explicit(&row->progress, 1, memory_order_relaxed);
+  return GW_OK;
+}
+
+static GwStatus create_evaluator(Run *run) {
+  if (gw_corpus_tokens(run->corpus, GW_SPLIT_VAL) < 2) return GW_OK;
+  GW_TRY(gw_evaluator_create_in(gw_trainer_workspace(run->trainer),
+                                gw_trainer_plan(run->trainer)->validation_batch, &run->recipe.model,
+                                run->backend, run->pool, gw_trainer_params(run->trainer),
+                                &run->evaluator));
+  if (run->rank)
+    gw_evaluator_share(run->evaluator, world_of(run), run->watch.self ? &run->watch : NULL);
+  return GW_OK;
+}
+
+/* The processors of a machine are split among its ranks. */
+static int threads_of(const Run *run) {
+  if (run->options->threads > 0 || !run->rank) return run->options->threads;
+  return (int)gw_max_i64(1, gw_processor_count() / run->place->node_ranks);
+}
+
+static GwStatus make_lists(Run *run) {
+  run->signatures = GW_ARENA_ARRAY(&run->arena, uint64_t, run->recipe.train.lanes);
+  run->notes = GW_ARENA_ARRAY(&run->arena, Note, run->place->ranks);
+  run->deal = GW_ARENA_ARRAY(&run->arena, int32_t, run->place->ranks + 1);
+  if (!run->signatures || !run->notes || !run->deal)
+    return gw_fail(GW_MEMORY, "no memory for %d lanes", run->recipe.train.lanes);
+  gw_deal(run->recipe.train.lanes, run->place->ranks, NULL, run->deal);
+  return GW_OK;
+}
+
 static GwStatus create_compute(Run *run) {
   const GwTrainOptions *options = run->options;
+  if (run->place->ranks > run->recipe.train.lanes)
+    return gw_fail(GW_USAGE,
+                   "%d ranks are more than the recipe's %d lanes; train.lanes says into "
+                   "how many parts a step can be cut",
+                   run->place->ranks, run->recipe.train.lanes);
   GW_TRY(gw_backend_choose(options->backend, options->isa, &run->backend));
   if (options->abft && run->backend == gw_backend_reference())
     return gw_fail(GW_USAGE, "--abft checks the fast kernels: --backend reference runs none");
-  GW_TRY(gw_pool_create(options->threads, &run->pool));
+  GW_TRY(gw_pool_create(threads_of(run), &run->pool));
   GW_TRY(check_memory(run));
-  GW_TRY(gw_trainer_create(&run->recipe, run->backend, run->pool, &run->trainer));
+  GW_TRY(gw_trainer_create_in(world_of(run), &run->recipe, run->backend, run->pool,
+                              run->rank != NULL, &run->trainer));
   if (options->abft) GW_TRY(gw_trainer_verify_products(run->trainer));
-  run->signatures = GW_ARENA_ARRAY(&run->arena, uint64_t, run->recipe.train.lanes);
-  if (!run->signatures)
-    return gw_fail(GW_MEMORY, "no memory for %d lanes", run->recipe.train.lanes);
-  if (gw_corpus_tokens(run->corpus, GW_SPLIT_VAL) < 2) return GW_OK;
-  return gw_evaluator_create_in(gw_trainer_workspace(run->trainer),
-                                gw_trainer_plan(run->trainer)->validation_batch, &run->recipe.model,
-                                run->backend, run->pool, gw_trainer_params(run->trainer),
-                                &run->evaluator);
+  GW_TRY(make_lists(run));
+  gw_trainer_deal(run->trainer, run->deal[run->place->rank], run->deal[run->place->rank + 1]);
+  run->watch = (GwObserver){.before = before_op, .self = run->rank ? run->rank->row : NULL};
+  if (run->watch.self) gw_trainer_observe(run->trainer, &run->watch);
+  return create_evaluator(run);
 }
 
 static GwStatus open_folder(Run *run) {
-  char path[sizeof run->report.run_dir];
-  int length = run->options->run_dir ? snprintf(path, sizeof path, "%s", run->options->run_dir)
-                                     : snprintf(path, sizeof path, "runs/%s", run->recipe.name);
-  if (length < 0 || (size_t)length >= sizeof path)
-    return gw_fail(GW_USAGE, "the run folder's path is too long");
-  memcpy(run->report.run_dir, path, sizeof path);
+  const char *path = run->report.run_dir;
+  GW_TRY(gw_run_data_folder(run->options, &run->recipe, run->report.run_dir));
+  if (run->rank)
+    return gw_run_folder_join(gw_fs_disk(), path, &run->recipe, run->corpus, writes(run),
+                              &run->folder);
   return gw_run_folder_open(gw_fs_disk(), path, &run->recipe, run->corpus, run->options->resume,
                             &run->folder);
 }
 
-/* Goes to the newest good checkpoint, or stays at the initial values when there is none. */
-static GwStatus restore(Run *run) {
+/* Goes to the newest good checkpoint, or stays at the initial values when there is none. A bad one
+ * is set aside by rank 0 alone. */
+static GwStatus load(Run *run) {
   GwCheckpointInfo info = {0};
   char path[GW_PATH_MAX];
-  run->saved = -1;
-  GwStatus status = gw_checkpoint_load_newest(run->folder.fs, run->folder.checkpoints,
-                                              gw_trainer_state(run->trainer), GW_STATE_GROUPS,
-                                              &info, path, sizeof path);
-  if (status == GW_NOT_FOUND) return gw_jsonl_cut(&run->folder.metrics, "step", 0);
+  GwStatus status = (writes(run) ? gw_checkpoint_load_newest : gw_checkpoint_view_newest)(
+      run->folder.fs, run->folder.checkpoints, gw_trainer_state(run->trainer), GW_STATE_GROUPS,
+      &info, path, sizeof path);
+  if (status == GW_NOT_FOUND) return GW_OK;
   GW_TRY(status);
   if (info.recipe_identity != gw_recipe_identity(&run->recipe))
     return gw_fail(GW_MISMATCH, "%s is of another recipe", path);
   run->step = run->saved = info.step;
-  gw_log(GW_LOG_INFO, "resuming from %s", path);
-  gw_ledger_reach(run->folder.ledger, info.step);
-  return gw_jsonl_cut(&run->folder.metrics, "step", info.step);
+  if (writes(run)) gw_log(GW_LOG_INFO, "resuming from %s", path);
+  return GW_OK;
+}
+
+/* Every rank learns the step that node 0 has loaded; other nodes must find the same. */
+static GwStatus agree_on_step(Run *run) {
+  int64_t *steps = GW_ARENA_ARRAY(&run->arena, int64_t, run->place->ranks);
+  if (!steps) return gw_fail(GW_MEMORY, "no memory for %d ranks", run->place->ranks);
+  if (run->place->node_rank > 0) run->step = run->saved = -1;
+  GW_TRY(gw_world_gather(world_of(run), &run->step, sizeof run->step, steps));
+  for (int32_t r = 0; r < run->place->ranks; r++)
+    if (steps[r] >= 0 && steps[r] != steps[0])
+      return gw_fail(GW_MISMATCH,
+                     "rank %d finds a checkpoint of step %lld, rank 0 one of %lld: the "
+                     "nodes do not see the same run folder",
+                     r, (long long)steps[r], (long long)steps[0]);
+  run->step = steps[0];
+  gw_trainer_state_changed(run->trainer);
+  return GW_OK;
+}
+
+static GwStatus restore(Run *run) {
+  run->saved = -1;
+  if (writes(run)) GW_TRY(load(run));
+  if (run->rank) GW_TRY(gw_world_barrier(world_of(run)));
+  if (!writes(run) && run->place->node_rank == 0) GW_TRY(load(run));
+  if (run->rank) GW_TRY(agree_on_step(run));
+  if (!writes(run)) return GW_OK;
+  if (run->step > 0) gw_ledger_reach(run->folder.ledger, run->step);
+  return gw_jsonl_cut(&run->folder.metrics, "step", run->step);
+}
+
+static GwStatus read_ahead(Run *run) {
+  GwPrefetchRange range = {.first = run->step,
+                           .last = run->last,
+                           .lane_first = run->deal[run->place->rank],
+                           .lane_end = run->deal[run->place->rank + 1],
+                           .depth = gw_training_read_ahead(gw_pool_threads(run->pool))};
+  return gw_prefetch_create(&run->sampler, &range, &run->prefetch);
 }
 
 static GwStatus set_up(Run *run) {
@@ -127,13 +211,18 @@ static GwStatus set_up(Run *run) {
   GW_TRY(create_compute(run));
   GW_TRY(open_folder(run));
   GW_TRY(restore(run));
-  GW_TRY(gw_prefetch_create(&run->sampler, run->step, run->last,
-                            gw_training_read_ahead(gw_pool_threads(run->pool)), &run->prefetch));
+  GW_TRY(read_ahead(run));
   gw_run_folder_journal(&run->folder, run->step > 0 ? "resume" : "start", run->step,
-                        json_pack("{s:s, s:i, s:b, s:I, s:I}", "backend", run->backend->name,
-                                  "threads", gw_pool_threads(run->pool), "abft", run->options->abft,
-                                  "until", (json_int_t)run->last, "parameters",
+                        json_pack("{s:s, s:i, s:i, s:b, s:I, s:I}", "backend", run->backend->name,
+                                  "ranks", (int)run->place->ranks, "threads",
+                                  gw_pool_threads(run->pool), "abft", run->options->abft, "until",
+                                  (json_int_t)run->last, "parameters",
                                   (json_int_t)gw_trainer_param_count(run->trainer)));
+  if (run->rank && run->rank->board) {
+    GwBoard *board = run->rank->board;
+    if (writes(run)) gw_board_tell(board, &board->restored, run->step);
+    atomic_store(&run->rank->row->state, GW_RANK_READY);
+  }
   return GW_OK;
 }
 
@@ -170,11 +259,22 @@ static void tell_way(Run *run) {
                                   lanes_ms, "inside_ms", inside_ms));
 }
 
+static bool wants_to_stop(const Run *run) {
+  if (run->options->stop && *run->options->stop) return true;
+  return run->rank && run->rank->board && atomic_load(&run->rank->board->end_asked);
+}
+
 static GwStatus make_step(Run *run, GwStepReport *out) {
   GwTrainer *trainer = run->trainer;
+  Note note;
+  GwNotes notes = {&note, run->notes, sizeof note};
+  if (run->rank && run->rank->row) atomic_store(&run->rank->row->step, run->step + 1);
   gw_trainer_begin(trainer);
   GW_TRY(gw_trainer_lanes(trainer, run->step, take_batch, run, run->signatures));
-  GW_TRY(gw_trainer_end(trainer, run->step, out));
+  note.stop = wants_to_stop(run);
+  GW_TRY(gw_trainer_end(trainer, run->step, &notes, out));
+  if (!run->rank) run->notes[0].stop = wants_to_stop(run);
+  for (int32_t r = 0; r < run->place->ranks; r++) run->stop |= run->notes[r].stop != 0;
   run->step++;
   tell_way(run);
   return GW_OK;
@@ -189,17 +289,22 @@ static GwStatus record(Run *run, const GwStepReport *step, double seconds) {
   run->report.state_hash = entry.state_hash;
   run->report.has_loss = true;
   run->report.loss = step->loss;
+  if (!writes(run)) return GW_OK;
   gw_jsonl_add(&run->folder.metrics,
                json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:f}", "step", (json_int_t)run->step,
                          "loss", step->loss, "lr", step->lr, "gradient_norm", step->gradient_norm,
                          "tokens", (json_int_t)step->tokens, "seconds", seconds,
                          "tokens_per_second", (double)step->tokens / seconds));
-  return gw_ledger_put(run->folder.ledger, &entry, run->signatures);
+  GW_TRY(gw_ledger_put(run->folder.ledger, &entry, run->signatures));
+  if (run->rank && run->rank->board)
+    gw_board_tell(run->rank->board, &run->rank->board->committed, run->step);
+  return GW_OK;
 }
 
 static void show(Run *run, const GwStepReport *step) {
   double rate = (double)run->trained_tokens / ((double)run->training_ns * 1e-9);
   int64_t every = run->recipe.train.log_every;
+  if (!writes(run)) return;
   if (run->progress.terminal)
     gw_progress_update(&run->progress, (double)run->step / (double)run->last,
                        "step %lld/%lld  loss %.4f  %.0f tokens/s", (long long)run->step,
@@ -220,6 +325,7 @@ static GwStatus validate(Run *run, int64_t max_tokens) {
   run->report.has_validation = true;
   run->report.validation_loss = evaluation.nats_per_token;
   run->report.bits_per_byte = evaluation.bits_per_byte;
+  if (!writes(run)) return GW_OK;
   gw_log(GW_LOG_INFO, "step %lld: validation loss %.4f nats per token, %.4f bits per byte",
          (long long)run->step, evaluation.nats_per_token, evaluation.bits_per_byte);
   gw_run_folder_journal(&run->folder, "validation", run->step,
@@ -233,9 +339,11 @@ static GwStatus validate(Run *run, int64_t max_tokens) {
  * older one. */
 static GwStatus save(Run *run) {
   if (run->saved == run->step) return GW_OK;
+  GW_TRY(gw_trainer_gather(run->trainer));
+  if (!writes(run)) return GW_OK;
   GwCheckpointInfo info = {.step = run->step,
                            .recipe_identity = gw_recipe_identity(&run->recipe),
-                           .state_hash = gw_trainer_hash(run->trainer, run->step)};
+                           .state_hash = run->report.state_hash};
   gw_run_folder_sync(&run->folder);
   GwStatus status = gw_checkpoint_save(run->folder.fs, run->folder.checkpoints, &info,
                                        gw_trainer_state(run->trainer), GW_STATE_GROUPS,
@@ -244,6 +352,8 @@ static GwStatus save(Run *run) {
     run->saved = run->step;
     gw_run_folder_journal(&run->folder, "checkpoint", run->step,
                           json_pack("{s:o}", "state_hash", gw_json_from_hash(info.state_hash)));
+    if (run->rank && run->rank->board)
+      gw_board_tell(run->rank->board, &run->rank->board->checkpoint, run->step);
   } else if (status == GW_NO_SPACE || status == GW_IO) {
     gw_log(GW_LOG_WARNING, "no checkpoint at step %lld, the older one is kept: %s",
            (long long)run->step, gw_error_message());
@@ -255,11 +365,9 @@ static GwStatus save(Run *run) {
 
 static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
-static bool wants_to_stop(const Run *run) { return run->options->stop && *run->options->stop; }
-
 static GwStatus train_to_the_end(Run *run) {
   gw_progress_begin(&run->progress, "train");
-  while (run->step < run->last && !wants_to_stop(run)) {
+  while (run->step < run->last && !run->stop) {
     GwStepReport step;
     uint64_t start = gw_clock_ns();
     GW_TRY(make_step(run, &step));
@@ -276,7 +384,7 @@ static GwStatus train_to_the_end(Run *run) {
       if (status != GW_OK && status != GW_NO_SPACE && status != GW_IO) return status;
     }
   }
-  if (run->progress.terminal)
+  if (run->progress.terminal && writes(run))
     gw_progress_end(&run->progress, "step %lld  loss %.4f", (long long)run->step, run->report.loss);
   return GW_OK;
 }
@@ -289,23 +397,38 @@ static GwStatus finish(Run *run) {
   return GW_OK;
 }
 
-GwStatus gw_train(const GwTrainOptions *options, GwTrainReport *out) {
-  Run run = {.options = options, .recipe = *options->recipe, .folder = {.lock = {-1}}};
+static GwStatus run_whole(Run *run) {
+  GW_TRY(set_up(run));
+  run->report.was_finished = run->options->resume && run->step > 0 && run->step >= run->last;
+  run->report.state_hash = gw_trainer_hash(run->trainer, run->step);
+  run->stop = !run->rank && wants_to_stop(run);
+  GwStatus status = train_to_the_end(run);
+  if (status == GW_OK) status = finish(run);
+  if (status == GW_NUMERIC)
+    gw_run_folder_journal(&run->folder, "incident", run->step,
+                          json_pack("{s:s}", "what", gw_error_message()));
+  if (status != GW_OK && run->rank && run->rank->row)
+    atomic_store(&run->rank->row->accused, gw_trainer_accused(run->trainer));
+  return status;
+}
+
+GwStatus gw_train_rank(const GwTrainOptions *options, const GwRank *rank, GwTrainReport *out) {
+  static const GwPlace alone = {.ranks = 1, .nodes = 1, .node_ranks = 1};
+  Run run = {.options = options,
+             .rank = rank,
+             .place = rank ? gw_world_place(rank->world) : &alone,
+             .recipe = *options->recipe,
+             .folder = {.lock = {-1}}};
   gw_arena_init(&run.arena);
-  GwStatus status = set_up(&run);
-  if (status == GW_OK) {
-    run.report.was_finished = options->resume && run.step > 0 && run.step >= run.last;
-    run.report.state_hash = gw_trainer_hash(run.trainer, run.step);
-    status = train_to_the_end(&run);
-    if (status == GW_OK) status = finish(&run);
-    if (status == GW_NUMERIC)
-      gw_run_folder_journal(&run.folder, "incident", run.step,
-                            json_pack("{s:s}", "what", gw_error_message()));
-  }
+  GwStatus status = run_whole(&run);
   run.report.step = run.step;
   if (run.training_ns > 0)
     run.report.tokens_per_second = (double)run.trained_tokens / ((double)run.training_ns * 1e-9);
   tear_down(&run);
   if (status == GW_OK) *out = run.report;
   return status;
+}
+
+GwStatus gw_train(const GwTrainOptions *options, GwTrainReport *out) {
+  return gw_train_rank(options, NULL, out);
 }

@@ -94,9 +94,15 @@ static GwStatus check(GwRunFolder *folder, const char *path, const GwRecipe *rec
   return check_steps(folder, recipe);
 }
 
+static GwStatus set_paths(GwRunFolder *folder, const char *path) {
+  if (strlen(path) >= sizeof folder->path)
+    return gw_fail(GW_INVALID, "the run folder's path is too long");
+  strcpy(folder->path, path);
+  return gw_fs_path(folder->checkpoints, "%s/checkpoints", path);
+}
+
 static GwStatus open_files(GwRunFolder *folder, int32_t lanes) {
   char path[GW_PATH_MAX];
-  GW_TRY(gw_fs_path(folder->checkpoints, "%s/checkpoints", folder->path));
   GW_TRY(gw_fs_path(path, "%s/journal.jsonl", folder->path));
   GW_TRY(gw_jsonl_open(folder->fs, path, &folder->journal));
   GW_TRY(gw_fs_path(path, "%s/metrics.jsonl", folder->path));
@@ -109,9 +115,7 @@ GwStatus gw_run_folder_open(GwFs *fs, const char *path, const GwRecipe *recipe,
                             const GwCorpus *corpus, bool resume, GwRunFolder *out) {
   GwRunFolder folder = {.fs = fs, .lock = {-1}};
   char manifest[GW_PATH_MAX], lock[GW_PATH_MAX];
-  if (strlen(path) >= sizeof folder.path)
-    return gw_fail(GW_INVALID, "the run folder's path is too long");
-  strcpy(folder.path, path);
+  GW_TRY(set_paths(&folder, path));
   GW_TRY(gw_fs_path(manifest, "%s/manifest.json", path));
   GW_TRY(gw_fs_path(lock, "%s/lock", path));
   bool there = fs->exists(fs, manifest);
@@ -131,6 +135,21 @@ GwStatus gw_run_folder_open(GwFs *fs, const char *path, const GwRecipe *recipe,
   }
   *out = folder;
   return GW_OK;
+}
+
+GwStatus gw_run_folder_join(GwFs *fs, const char *path, const GwRecipe *recipe,
+                            const GwCorpus *corpus, bool writer, GwRunFolder *out) {
+  GwRunFolder folder = {.fs = fs, .lock = {-1}};
+  char manifest[GW_PATH_MAX];
+  GW_TRY(set_paths(&folder, path));
+  GW_TRY(gw_fs_path(manifest, "%s/manifest.json", path));
+  GW_TRY(check(&folder, manifest, recipe, corpus));
+  GwStatus status = writer ? open_files(&folder, recipe->train.lanes) : GW_OK;
+  if (status == GW_OK)
+    *out = folder;
+  else
+    gw_run_folder_close(&folder);
+  return status;
 }
 
 void gw_run_folder_close(GwRunFolder *folder) {
@@ -153,6 +172,10 @@ void gw_run_folder_sync(GwRunFolder *folder) {
 
 void gw_run_folder_journal(GwRunFolder *folder, const char *event, int64_t step, json_t *details) {
   char time[24];
+  if (!folder->journal.file) {
+    json_decref(details);
+    return;
+  }
   gw_clock_utc(time);
   json_t *line =
       json_pack("{s:s, s:s, s:I}", "time", time, "event", event, "step", (json_int_t)step);

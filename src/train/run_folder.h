@@ -28,6 +28,10 @@ typedef struct {
  */
 GwStatus gw_run_folder_open(GwFs *fs, const char *path, const GwRecipe *recipe,
                             const GwCorpus *corpus, bool resume, GwRunFolder *out);
+/* Opens the run of a process that holds its lock: for one of its ranks. Recipe and data are checked
+ * as above; only one rank may be `writer`, for the others what is recorded goes nowhere. */
+GwStatus gw_run_folder_join(GwFs *fs, const char *path, const GwRecipe *recipe,
+                            const GwCorpus *corpus, bool writer, GwRunFolder *out);
 void gw_run_folder_close(GwRunFolder *folder); /* a zeroed one is fine */
 
 /* Makes journal, metrics and ledger durable; done before a checkpoint is written, so that none can

@@ -1,7 +1,8 @@
-/* Builds the total and update programs from the list of parameters. */
+/* Builds the total and update programs from the list of parameters and their pieces. */
 #include "train/step_programs.h"
 
 #include "base/arena.h"
+#include "base/hash64.h"
 #include "op/constants.h"
 #include "pass/memory_plan.h"
 
@@ -12,43 +13,84 @@ GwStatus gw_step_lane_program(const GwRecipe *recipe, GwLaneProgram *out) {
   return gw_model_lane_program(&recipe->model, recipe->train.lane_batch, limit, out);
 }
 
-/* Declares the accum class as the lane program laid it out; sums[i] gets each parameter's. */
-static void declare_sums(GwProgram *p, const GwParamList *params, GwValueId *sums) {
-  gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 3), "tally");
-  for (int i = 0; i < params->count; i++) {
-    GwType type = params->params[i].type;
-    type.dtype = GW_I64;
-    sums[i] = gw_value_add(p, GW_CLASS_ACCUM, type, params->params[i].name);
+/* What a piece is called: a whole tensor as itself. */
+static void name_piece(const GwParam *param, const GwPiece *piece, char out[GW_NAME_MAX]) {
+  if (piece->count == gw_type_count(&param->type))
+    snprintf(out, GW_NAME_MAX, "%s", param->name);
+  else
+    snprintf(out, GW_NAME_MAX, "%.40s:%lld", param->name, (long long)piece->first);
+}
+
+static GwType piece_type(const GwParam *param, const GwPiece *piece, GwDtype dtype) {
+  GwType type = param->type;
+  if (piece->count != gw_type_count(&type)) type = gw_type_1d(dtype, piece->count);
+  type.dtype = dtype;
+  return type;
+}
+
+/* What the two programs are built from. Pieces are whole hash blocks, so they lie in the buffers as
+ * the tensors do. */
+typedef struct {
+  const GwRecipe *recipe;
+  const GwParamList *params;
+  const GwTrainingShare *share;
+  GwValueId *sums, *values, *moments; /* by piece */
+} Build;
+
+static int32_t first_piece(const Build *b) { return b->share->shares->begin[b->share->rank]; }
+static int32_t end_piece(const Build *b) { return b->share->shares->begin[b->share->rank + 1]; }
+
+/* Declares a value for every piece, whoever's it is. */
+static void declare(GwProgram *p, const Build *b, GwClass class, GwDtype dtype, const char *prefix,
+                    GwValueId *out) {
+  const GwShares *shares = b->share->shares;
+  for (int32_t i = 0; i < shares->count; i++) {
+    const GwPiece *piece = &shares->pieces[i];
+    const GwParam *param = &b->params->params[piece->tensor];
+    char name[GW_NAME_MAX], full[GW_NAME_MAX + 2];
+    name_piece(param, piece, name);
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    out[i] = gw_value_add(p, class, piece_type(param, piece, dtype), full);
   }
+}
+
+/* Declares the accum class as the lane program laid it out. */
+static void declare_sums(GwProgram *p, const Build *b) {
+  gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 3), "tally");
+  declare(p, b, GW_CLASS_ACCUM, GW_I64, "", b->sums);
   gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_U64, 1), "signature");
   gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_I64, 1), "guard");
 }
 
-static int64_t square_blocks(const GwParam *param) {
-  return gw_ceil_div(gw_type_count(&param->type), GW_SQUARE_BLOCK);
+int64_t gw_square_blocks_before(const GwParamList *params, int tensor) {
+  int64_t blocks = 0;
+  for (int i = 0; i < tensor; i++)
+    blocks += gw_ceil_div(gw_type_count(&params->params[i].type), GW_SQUARE_BLOCK);
+  return blocks;
 }
 
 static GwValueId declare_squares(GwProgram *p, const GwParamList *params) {
-  int64_t blocks = 0;
-  for (int i = 0; i < params->count; i++) blocks += square_blocks(&params->params[i]);
+  int64_t blocks = gw_square_blocks_before(params, params->count);
   gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_U64, 1), "total_signature");
-  gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_U64, 1), "state_hash");
+  gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_U64, GW_STATE_HASHES), "state_hash");
   return gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_F64, blocks), "squares");
 }
 
-static void build_total(const GwParamList *params, GwStepPrograms *out, GwValueId *sums) {
+static void build_total(const Build *b, GwStepPrograms *out) {
   GwProgram *p = &out->total;
   gw_program_init(p, "total");
   out->total_hyper = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_F64, 8), "hyper");
-  declare_sums(p, params, sums);
-  GwValueId squares = declare_squares(p, params);
+  declare_sums(p, b);
+  out->squares = declare_squares(p, b->params);
   out->total_signature = gw_value_find(p, GW_CLASS_ACCUM, "total_signature");
-  int64_t block = 0;
-  for (int i = 0; i < params->count; i++) {
-    const GwParam *param = &params->params[i];
-    gw_emit(p, GW_OP_SIGN_SQUARES, GW_IN(sums[i], out->total_hyper, out->total_signature, squares),
-            GW_ATTR((double)(param->offset / 4), (double)block));
-    block += square_blocks(param);
+  for (int32_t i = first_piece(b); i < end_piece(b); i++) {
+    const GwPiece *piece = &b->share->shares->pieces[i];
+    const GwParam *param = &b->params->params[piece->tensor];
+    int64_t block =
+        gw_square_blocks_before(b->params, piece->tensor) + piece->first / GW_SQUARE_BLOCK;
+    gw_emit(p, GW_OP_SIGN_SQUARES,
+            GW_IN(b->sums[i], out->total_hyper, out->total_signature, out->squares),
+            GW_ATTR((double)(param->offset / 4 + piece->first), (double)block));
   }
 }
 
@@ -63,42 +105,42 @@ static double decay_of(const GwRecipe *recipe, const GwParam *param) {
   return param->embedding && !optimizer->decay_embeddings ? 0 : optimizer->weight_decay;
 }
 
-static void build_update(const GwRecipe *recipe, const GwParamList *params, GwStepPrograms *out,
-                         GwValueId *ids) {
+static void build_update(const Build *b, GwStepPrograms *out) {
   GwProgram *p = &out->update;
-  GwValueId *sums = ids, *values = ids + params->count, *moments = ids + 2 * params->count;
+  int32_t pieces = b->share->shares->count;
   gw_program_init(p, "update");
   out->update_hyper = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_F64, 8), "hyper");
-  out->seeds = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_U64, 3 * params->count), "seeds");
-  declare_sums(p, params, sums);
-  GwValueId squares = declare_squares(p, params);
+  out->seeds = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_U64, 3 * b->params->count), "seeds");
+  declare_sums(p, b);
+  GwValueId squares = declare_squares(p, b->params);
   out->state_hash = gw_value_find(p, GW_CLASS_ACCUM, "state_hash");
-  for (int i = 0; i < params->count; i++)
-    values[i] = gw_value_add(p, GW_CLASS_PARAM, params->params[i].type, params->params[i].name);
-  for (int k = 0; k < 2 * params->count; k++) {
-    const GwParam *param = &params->params[k % params->count];
-    char name[GW_NAME_MAX + 2];
-    snprintf(name, sizeof name, "%c.%s", k < params->count ? 'm' : 'v', param->name);
-    moments[k] = gw_value_add(p, GW_CLASS_STATE, param->type, name);
-  }
+  declare(p, b, GW_CLASS_PARAM, GW_F32, "", b->values);
+  declare(p, b, GW_CLASS_STATE, GW_F32, "m.", b->moments);
+  declare(p, b, GW_CLASS_STATE, GW_F32, "v.", b->moments + pieces);
   out->norm_and_scale = gw_emit(p, GW_OP_CLIP, GW_IN(squares, out->update_hyper), GW_ATTR(0));
-  for (int i = 0; i < params->count; i++)
+  for (int32_t i = first_piece(b); i < end_piece(b); i++) {
+    const GwPiece *piece = &b->share->shares->pieces[i];
     gw_emit(p, GW_OP_ADAMW,
-            GW_IN(values[i], moments[i], moments[params->count + i], sums[i], out->update_hyper,
-                  out->norm_and_scale, out->seeds, out->state_hash),
-            GW_ATTR(decay_of(recipe, &params->params[i]), i));
+            GW_IN(b->values[i], b->moments[i], b->moments[pieces + i], b->sums[i],
+                  out->update_hyper, out->norm_and_scale, out->seeds, out->state_hash),
+            GW_ATTR(decay_of(b->recipe, &b->params->params[piece->tensor]), piece->tensor,
+                    (double)(piece->first * (int64_t)sizeof(float) / GW_HASH_BLOCK),
+                    b->share->verify));
+  }
 }
 
 GwStatus gw_step_programs_create(const GwRecipe *recipe, const GwParamList *params,
-                                 GwStepPrograms *out) {
+                                 const GwTrainingShare *share, GwStepPrograms *out) {
   *out = (GwStepPrograms){0};
   GwArena arena;
   gw_arena_init(&arena);
-  GwValueId *ids = GW_ARENA_ARRAY(&arena, GwValueId, 4 * params->count);
+  int32_t pieces = share->shares->count;
+  GwValueId *ids = GW_ARENA_ARRAY(&arena, GwValueId, 4 * pieces);
   GwStatus status = ids ? GW_OK : gw_fail(GW_MEMORY, "no memory for the step's programs");
   if (status == GW_OK) {
-    build_total(params, out, ids);
-    build_update(recipe, params, out, ids);
+    Build build = {recipe, params, share, ids, ids + pieces, ids + 2 * pieces};
+    build_total(&build, out);
+    build_update(&build, out);
     status = out->total.status != GW_OK ? out->total.status : out->update.status;
   }
   if (status == GW_OK) status = gw_plan_memory(&out->total);

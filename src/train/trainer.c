@@ -12,6 +12,8 @@
 #include "train/schedule.h"
 
 struct GwTrainer {
+  GwWorld *world; /* NULL: alone */
+  GwExchange exchange;
   const GwRecipe *recipe;
   const GwBackend *backend;
   GwPool *pool;
@@ -24,8 +26,13 @@ struct GwTrainer {
   GwWayChoice way;
   GwTensor *tensors; /* of the three groups */
   GwTensorGroup groups[GW_STATE_GROUPS];
-  uint64_t hash_seeds; /* sum of the state's tensors' */
-  uint64_t signatures; /* sum over this step's lanes */
+  uint64_t hash_seeds;          /* sum of the state's tensors' */
+  int32_t lane_first, lane_end; /* that are dealt to this rank */
+  uint64_t *lane_signatures;    /* of the step; the caller's */
+  uint64_t signatures;          /* sum over this step's lanes */
+  bool verify;
+  uint64_t share_hash; /* of this rank's share of the state, as it was written */
+  int32_t accused;     /* see gw_trainer_accused */
   bool fresh;          /* no lane is in the sums yet: what stands there is of an earlier step */
 };
 
@@ -56,24 +63,37 @@ static void set_hash_seeds(GwTrainer *t) {
       seeds[GW_STATE_GROUPS * i + g] = seed;
       t->hash_seeds += seed;
     }
+  t->exchange.seeds = seeds;
+}
+
+/* The state and the sums: in memory of our own, or in what the ranks of the node share. */
+static GwStatus create_state(GwTrainer *t) {
+  if (t->world) {
+    GwExchangeBuffers shared;
+    GW_TRY(gw_exchange_create(t->world, &t->plan, t->recipe->train.lanes, &t->exchange, &shared));
+    t->param_buffer = shared.params;
+    t->state_buffer = shared.moments;
+    t->accum_buffer = shared.sums;
+    return GW_OK;
+  }
+  t->param_buffer = gw_buffer_create((size_t)t->plan.params.bytes);
+  t->state_buffer = gw_buffer_create((size_t)(2 * t->plan.params.bytes));
+  t->accum_buffer = gw_buffer_create(t->accum_bytes);
+  if (t->param_buffer && t->state_buffer && t->accum_buffer) return GW_OK;
+  return gw_fail(GW_MEMORY, "no memory for %lld million parameters and their moments",
+                 (long long)(t->plan.params.elements / 1000000));
 }
 
 static GwStatus create_buffers(GwTrainer *t) {
   t->accum_bytes = (size_t)t->plan.steps.total.class_bytes[GW_CLASS_ACCUM];
   GW_ASSERT(t->accum_bytes >= (size_t)t->plan.lane.program.class_bytes[GW_CLASS_ACCUM]);
   GW_ASSERT(t->plan.steps.update.class_bytes[GW_CLASS_STATE] == 2 * t->plan.params.bytes);
-  t->param_buffer = gw_buffer_create((size_t)t->plan.params.bytes);
-  t->state_buffer = gw_buffer_create((size_t)(2 * t->plan.params.bytes));
-  t->accum_buffer = gw_buffer_create(t->accum_bytes);
   t->workspace.activations = gw_buffer_create((size_t)t->plan.workspace_bytes);
   t->workspace.scratch = gw_buffer_create((size_t)t->plan.scratch_bytes);
   if (!t->workspace.activations || !t->workspace.scratch)
     return gw_fail(GW_MEMORY, "no memory for activations and scratch of %lld MB",
                    (long long)((t->plan.workspace_bytes + t->plan.scratch_bytes) / 1000000));
-  if (!t->param_buffer || !t->state_buffer || !t->accum_buffer)
-    return gw_fail(GW_MEMORY, "no memory for %lld million parameters and their moments",
-                   (long long)(t->plan.params.elements / 1000000));
-  return GW_OK;
+  return create_state(t);
 }
 
 static GwStatus create_runners(GwTrainer *t) {
@@ -117,26 +137,58 @@ static GwStatus create_seats(GwTrainer *t) {
   return gw_lane_seats_create(&t->plan, t->backend, t->pool, &t->workspace, base, &t->seats);
 }
 
-GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwPool *pool,
-                           GwTrainer **out) {
+/* A node's ranks have one copy of the parameters: its first rank fills it in. */
+static GwStatus init_params(GwTrainer *t) {
+  if (!t->world || gw_world_place(t->world)->node_rank == 0)
+    gw_model_init(&t->recipe->model, &t->plan.params, t->recipe->train.seed, t->pool,
+                  t->param_buffer);
+  if (t->world) GW_TRY(gw_world_barrier(t->world));
+  gw_trainer_state_changed(t);
+  return GW_OK;
+}
+
+static GwTrainingPart part_of(const GwTrainer *t) {
+  GwTrainingPart part = {.ranks = 1, .threads = gw_pool_threads(t->pool), .verify = t->verify};
+  if (t->world) {
+    part.rank = gw_world_place(t->world)->rank;
+    part.ranks = gw_world_place(t->world)->ranks;
+  }
+  return part;
+}
+
+static GwStatus set_up(GwTrainer *t) {
+  GwTrainingPart part = part_of(t);
+  t->lane_end = t->recipe->train.lanes;
+  GW_TRY(gw_training_plan_create(t->recipe, &part, &t->plan));
+  GW_TRY(create_buffers(t));
+  GW_TRY(create_runners(t));
+  GW_TRY(create_seats(t));
+  GW_TRY(describe_state(t));
+  set_hash_seeds(t);
+  return init_params(t);
+}
+
+GwStatus gw_trainer_create_in(GwWorld *world, const GwRecipe *recipe, const GwBackend *backend,
+                              GwPool *pool, bool verify, GwTrainer **out) {
   GwTrainer *t = calloc(1, sizeof *t);
   if (!t) return gw_fail(GW_MEMORY, "no memory for a trainer");
+  t->world = world;
   t->recipe = recipe;
   t->backend = backend;
   t->pool = pool;
-  GwStatus status;
-  GW_TRY_GOTO(status, gw_training_plan_create(recipe, gw_pool_threads(pool), &t->plan), failed);
-  GW_TRY_GOTO(status, create_buffers(t), failed);
-  GW_TRY_GOTO(status, create_runners(t), failed);
-  GW_TRY_GOTO(status, create_seats(t), failed);
-  GW_TRY_GOTO(status, describe_state(t), failed);
-  set_hash_seeds(t);
-  gw_model_init(&recipe->model, &t->plan.params, recipe->train.seed, pool, t->param_buffer);
-  *out = t;
-  return GW_OK;
-failed:
-  gw_trainer_destroy(t);
+  t->verify = verify;
+  t->accused = -1;
+  GwStatus status = set_up(t);
+  if (status == GW_OK)
+    *out = t;
+  else
+    gw_trainer_destroy(t);
   return status;
+}
+
+GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwPool *pool,
+                           GwTrainer **out) {
+  return gw_trainer_create_in(NULL, recipe, backend, pool, false, out);
 }
 
 void gw_trainer_destroy(GwTrainer *t) {
@@ -147,9 +199,12 @@ void gw_trainer_destroy(GwTrainer *t) {
   gw_runner_destroy(t->lane_runner);
   gw_buffer_destroy(t->workspace.scratch);
   gw_buffer_destroy(t->workspace.activations);
-  gw_buffer_destroy(t->accum_buffer);
-  gw_buffer_destroy(t->state_buffer);
-  gw_buffer_destroy(t->param_buffer);
+  gw_exchange_destroy(&t->exchange);
+  if (!t->world) {
+    gw_buffer_destroy(t->accum_buffer);
+    gw_buffer_destroy(t->state_buffer);
+    gw_buffer_destroy(t->param_buffer);
+  }
   gw_training_plan_destroy(&t->plan);
   free(t->tensors);
   free(t);
@@ -166,6 +221,45 @@ const GwWayChoice *gw_trainer_way(const GwTrainer *t) { return &t->way; }
 
 uint64_t gw_trainer_hash(const GwTrainer *t, int64_t step) {
   return gw_state_hash(t->groups, GW_STATE_GROUPS, step);
+}
+
+void gw_trainer_state_changed(GwTrainer *t) {
+  const GwShares *shares = &t->plan.shares;
+  const uint64_t *seeds = gw_runner_value(t->update_runner, t->plan.steps.seeds);
+  int32_t rank = t->world ? gw_world_place(t->world)->rank : 0;
+  t->share_hash = 0;
+  if (!t->verify) return;
+  for (int32_t p = shares->begin[rank]; p < shares->begin[rank + 1]; p++) {
+    const GwPiece *piece = &shares->pieces[p];
+    for (int g = 0; g < GW_STATE_GROUPS; g++) {
+      const float *data = t->groups[g].tensors[piece->tensor].data;
+      t->share_hash += gw_hash_blocks(data + piece->first, (size_t)piece->count * sizeof *data,
+                                      (uint64_t)piece->first * sizeof *data / GW_HASH_BLOCK,
+                                      seeds[GW_STATE_GROUPS * piece->tensor + g]);
+    }
+  }
+}
+
+GwStatus gw_trainer_gather(GwTrainer *t) {
+  if (!t->world) return GW_OK;
+  char *moments = t->state_buffer;
+  GW_TRY(gw_world_spread(t->world, moments, t->exchange.param_first));
+  return gw_world_spread(t->world, moments + t->plan.params.bytes, t->exchange.param_first);
+}
+
+void gw_trainer_deal(GwTrainer *t, int32_t first, int32_t last) {
+  GW_ASSERT(0 <= first && first < last && last <= t->recipe->train.lanes);
+  t->lane_first = first;
+  t->lane_end = last;
+}
+
+int32_t gw_trainer_accused(const GwTrainer *t) { return t->accused; }
+
+int64_t *gw_trainer_sums(const GwTrainer *t, int64_t *count) {
+  const GwProgram *total = &t->plan.steps.total;
+  GwValueId first = gw_value_find(total, GW_CLASS_ACCUM, "tally") + 1;
+  *count = t->plan.params.bytes / (int64_t)sizeof(float); /* padding counts */
+  return gw_runner_value(t->total_runner, first);
 }
 
 void gw_trainer_observe(GwTrainer *t, const GwObserver *observer) {
@@ -200,7 +294,7 @@ GwStatus gw_trainer_lane(GwTrainer *t, int64_t step, int32_t lane, uint64_t *sig
 
 static GwStatus one_after_the_other(GwTrainer *t, int64_t step, GwLaneSource *source, void *context,
                                     uint64_t *signatures) {
-  for (int32_t lane = 0; lane < t->recipe->train.lanes; lane++) {
+  for (int32_t lane = t->lane_first; lane < t->lane_end; lane++) {
     GW_TRY(source(context, step, lane, gw_trainer_inputs(t)));
     GW_TRY(gw_trainer_lane(t, step, lane, &signatures[lane]));
   }
@@ -209,18 +303,19 @@ static GwStatus one_after_the_other(GwTrainer *t, int64_t step, GwLaneSource *so
 
 static GwStatus several_at_once(GwTrainer *t, int64_t step, GwLaneSource *source, void *context,
                                 uint64_t *signatures) {
-  GwLaneKey key = {t->recipe->train.seed, step, 0};
-  int32_t lanes = t->recipe->train.lanes;
+  GwLaneKey key = {t->recipe->train.seed, step, t->lane_first};
   GW_ASSERT(t->fresh);
   t->fresh = false;
-  GW_TRY(gw_lane_seats_run(t->seats, key, lanes, source, context, signatures));
-  for (int32_t lane = 0; lane < lanes; lane++) t->signatures += signatures[lane];
+  GW_TRY(gw_lane_seats_run(t->seats, key, t->lane_end, source, context, signatures));
+  for (int32_t lane = t->lane_first; lane < t->lane_end; lane++) t->signatures += signatures[lane];
   return GW_OK;
 }
 
 GwStatus gw_trainer_lanes(GwTrainer *t, int64_t step, GwLaneSource *source, void *context,
                           uint64_t *signatures) {
   bool inside = gw_way_next(&t->way) == GW_WAY_INSIDE;
+  memset(signatures, 0, (size_t)t->recipe->train.lanes * sizeof *signatures);
+  t->lane_signatures = signatures;
   uint64_t start = gw_clock_ns();
   if (inside)
     GW_TRY(one_after_the_other(t, step, source, context, signatures));
@@ -259,24 +354,57 @@ static void set_hyper(const GwTrainer *t, int64_t step, int64_t tokens, double h
   hyper[7] = o->clip_norm;
 }
 
-GwStatus gw_trainer_end(GwTrainer *t, int64_t step, GwStepReport *out) {
-  const int64_t *tally = gw_runner_value(t->lane_runner, t->plan.lane.tally);
+/* Runs `total`; with other ranks on our slice. *mine: the signature of what we totalled, *whole: of
+ * everything. */
+static GwStatus total_up(GwTrainer *t, GwLaneKey key, uint64_t *mine, uint64_t *whole) {
+  if (t->world) GW_TRY(gw_exchange_sums(&t->exchange));
+  GW_TRY(gw_runner_run(t->total_runner, key));
+  const uint64_t *signature = gw_runner_value(t->total_runner, t->plan.steps.total_signature);
+  double *squares = gw_runner_value(t->total_runner, t->plan.steps.squares);
+  *mine = *whole = *signature;
+  return t->world ? gw_exchange_squares(&t->exchange, squares, whole) : GW_OK;
+}
+
+static GwStatus wrong_total(GwTrainer *t, int64_t step, uint64_t claimed, uint64_t mine) {
+  char whose[40] = "memory or a kernel";
+  if (t->world) GW_TRY(gw_exchange_blame(&t->exchange, claimed, mine, &t->accused));
+  if (t->accused >= 0) snprintf(whose, sizeof whose, "rank %d", t->accused);
+  return gw_fail(GW_NUMERIC,
+                 "step %lld: the signature of the gradient total does not equal the sum of its "
+                 "lanes' signatures: %s changed it; resume from the last checkpoint",
+                 (long long)step + 1, whose);
+}
+
+/* Runs `update`; with other ranks on our slice. *hash: of the whole new state, but the seeds. */
+static GwStatus update(GwTrainer *t, GwLaneKey key, const GwNotes *notes, uint64_t *hash) {
+  uint64_t *parts = gw_runner_value(t->update_runner, t->plan.steps.state_hash);
+  memset(parts, 0, GW_STATE_HASHES * sizeof *parts);
+  GW_TRY(gw_runner_run(t->update_runner, key));
+  bool bad = t->verify && parts[2] + parts[3] != t->share_hash;
+  *hash = t->share_hash = parts[0] + parts[1];
+  if (t->world) GW_TRY(gw_exchange_params(&t->exchange, parts, bad, notes, hash, &t->accused));
+  if (!bad && t->accused < 0) return GW_OK;
+  return gw_fail(GW_NUMERIC,
+                 "step %lld: the state of rank %d is not what was written to it; "
+                 "resume from the last checkpoint",
+                 (long long)key.step + 1, t->accused >= 0 ? t->accused : 0);
+}
+
+GwStatus gw_trainer_end(GwTrainer *t, int64_t step, const GwNotes *notes, GwStepReport *out) {
+  int64_t *tally = gw_runner_value(t->lane_runner, t->plan.lane.tally);
+  uint64_t claimed = t->signatures, mine, total;
+  if (t->world)
+    GW_TRY(gw_exchange_counts(&t->exchange, tally, t->lane_signatures, t->recipe->train.lanes,
+                              &t->signatures));
   if (tally[1] == 0) return gw_fail(GW_INVALID, "step %lld has no targets", (long long)step + 1);
   double *hyper = gw_runner_value(t->total_runner, t->plan.steps.total_hyper);
   set_hyper(t, step, tally[1], hyper);
   memcpy(gw_runner_value(t->update_runner, t->plan.steps.update_hyper), hyper, 8 * sizeof *hyper);
   GwLaneKey key = {t->recipe->train.seed, step, 0};
-  GW_TRY(gw_runner_run(t->total_runner, key));
-  uint64_t total = *(uint64_t *)gw_runner_value(t->total_runner, t->plan.steps.total_signature);
-  if (total != t->signatures)
-    return gw_fail(
-        GW_NUMERIC,
-        "step %lld: the signature of the gradient total does not equal the sum of its "
-        "lanes' signatures: memory or a kernel changed it; resume from the last checkpoint",
-        (long long)step + 1);
-  uint64_t *hash = gw_runner_value(t->update_runner, t->plan.steps.state_hash);
-  *hash = 0;
-  GW_TRY(gw_runner_run(t->update_runner, key));
+  GW_TRY(total_up(t, key, &mine, &total));
+  if (total != t->signatures) return wrong_total(t, step, claimed, mine);
+  uint64_t hash;
+  GW_TRY(update(t, key, notes, &hash));
   const double *norm = gw_runner_value(t->update_runner, t->plan.steps.norm_and_scale);
   *out = (GwStepReport){.loss = (double)tally[0] * GW_LOSS_UNIT / (double)tally[1],
                         .loss_sum = tally[0],
@@ -284,6 +412,6 @@ GwStatus gw_trainer_end(GwTrainer *t, int64_t step, GwStepReport *out) {
                         .gradient_norm = norm[0],
                         .lr = hyper[0],
                         .signature = total,
-                        .state_hash = gw_mix64((uint64_t)step + 1) + t->hash_seeds + *hash};
+                        .state_hash = gw_mix64((uint64_t)step + 1) + t->hash_seeds + hash};
   return GW_OK;
 }

@@ -8,6 +8,7 @@
 #include "exec/runner.h"
 #include "model/model.h"
 #include "state/checkpoint.h"
+#include "train/exchange.h"
 #include "train/lane_run.h"
 #include "train/lane_way.h"
 
@@ -17,6 +18,11 @@ typedef struct GwTrainer GwTrainer;
  * `pool` and `recipe` are borrowed. GW_MEMORY when the recipe's memory_limit is too low. */
 GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwPool *pool,
                            GwTrainer **out);
+/* The same for one of several ranks; collective. Each step, sums are totalled and parameters
+ * updated a slice per rank; the ranks of a node hold one copy of the state. `verify`: at each step,
+ * that the state is what was written to it. `world` is borrowed. */
+GwStatus gw_trainer_create_in(GwWorld *world, const GwRecipe *recipe, const GwBackend *backend,
+                              GwPool *pool, bool verify, GwTrainer **out);
 void gw_trainer_destroy(GwTrainer *trainer);
 
 /* The full training state: params, adam_m, adam_v. Pointers live as long as the trainer. */
@@ -45,8 +51,8 @@ void gw_trainer_begin(GwTrainer *trainer);
 /* One lane, of the batch in the inputs; see gw_lane_run. */
 GwStatus gw_trainer_lane(GwTrainer *trainer, int64_t step, int32_t lane, uint64_t *signature);
 
-/* All lanes of a step: the same bits as gw_trainer_lane for each. See
- * gw_lane_seats_run. */
+/* All lanes of a step that are dealt to this rank: the same bits as gw_trainer_lane for each. See
+ * gw_lane_seats_run. `signatures`: [lanes], kept until gw_trainer_end, which completes them. */
 GwStatus gw_trainer_lanes(GwTrainer *trainer, int64_t step, GwLaneSource *source, void *context,
                           uint64_t *signatures);
 
@@ -54,6 +60,15 @@ GwStatus gw_trainer_lanes(GwTrainer *trainer, int64_t step, GwLaneSource *source
  * Several lanes at once need more than one thread and lane, and a plan that allows it. */
 void gw_trainer_set_way(GwTrainer *trainer, GwLaneWay way);
 const GwWayChoice *gw_trainer_way(const GwTrainer *trainer);
+
+/* From now on this rank computes lanes [first, last), at least one; at first all. */
+void gw_trainer_deal(GwTrainer *trainer, int32_t first, int32_t last);
+
+/* Every node gets the moments of all; on one node it has them. Collective. */
+GwStatus gw_trainer_gather(GwTrainer *trainer);
+
+/* The state was written to from outside: what is there now counts as right. */
+void gw_trainer_state_changed(GwTrainer *trainer);
 
 /* Adds another trainer's sums of the same step: what a reduction over ranks does. */
 void gw_trainer_add(GwTrainer *trainer, const GwTrainer *other);
@@ -69,10 +84,17 @@ typedef struct {
 } GwStepReport;
 
 /* Verifies that the total's signature equals the sum of the lanes' (GW_NUMERIC: memory or a kernel
- * is wrong) and updates the parameters. `step` counts from 0. */
-GwStatus gw_trainer_end(GwTrainer *trainer, int64_t step, GwStepReport *out);
+ * is wrong; gw_trainer_accused may know whose) and updates the parameters. `step` counts from 0.
+ * Collective; `notes` as in gw_exchange_params, NULL: none. */
+GwStatus gw_trainer_end(GwTrainer *trainer, int64_t step, const GwNotes *notes, GwStepReport *out);
 
-/* Tests only: sees every op of the lane program, on any thread. */
+/* The rank whose fault a step ended with; -1: none, or nobody knows. */
+int32_t gw_trainer_accused(const GwTrainer *trainer);
+
+/* The exact sums of this rank: where a test or an injected fault may change one. */
+int64_t *gw_trainer_sums(const GwTrainer *trainer, int64_t *count);
+
+/* Sees every op of the lane program, on any thread. `observer` is borrowed. */
 void gw_trainer_observe(GwTrainer *trainer, const GwObserver *observer);
 
 #endif

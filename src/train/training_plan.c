@@ -5,6 +5,7 @@
 #include "train/training_plan.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "exec/kept_weights.h"
 #include "infer/evaluate.h"
@@ -34,10 +35,23 @@ static GwStatus needs_of_validation(const GwRecipe *recipe, int threads, int64_t
   return GW_OK;
 }
 
-static GwStatus build_programs(const GwRecipe *recipe, GwTrainingPlan *plan) {
+static GwStatus share_out(const GwTrainingPart *part, GwTrainingPlan *plan) {
+  int64_t *elements = calloc((size_t)plan->params.count, sizeof *elements);
+  if (!elements) return gw_fail(GW_MEMORY, "no memory for the list of parameters");
+  for (int i = 0; i < plan->params.count; i++)
+    elements[i] = gw_type_count(&plan->params.params[i].type);
+  GwStatus status = gw_shares_create(elements, plan->params.count, part->ranks, &plan->shares);
+  free(elements);
+  return status;
+}
+
+static GwStatus build_programs(const GwRecipe *recipe, const GwTrainingPart *part,
+                               GwTrainingPlan *plan) {
   GW_TRY(gw_model_params(&recipe->model, &plan->params));
+  GW_TRY(share_out(part, plan));
   GW_TRY(gw_step_lane_program(recipe, &plan->lane));
-  return gw_step_programs_create(recipe, &plan->params, &plan->steps);
+  GwTrainingShare share = {&plan->shares, part->rank, part->verify};
+  return gw_step_programs_create(recipe, &plan->params, &share, &plan->steps);
 }
 
 static void add_up(GwTrainingMemory *memory) {
@@ -102,12 +116,13 @@ static GwStatus plan_activations(const GwRecipe *recipe, int threads, GwTraining
 }
 
 /* How many lanes may run at once: the first in the memory that is there, each other in its own. */
-static void plan_lanes(const GwRecipe *recipe, int threads, GwTrainingPlan *plan) {
+static void plan_lanes(const GwRecipe *recipe, const GwTrainingPart *part, GwTrainingPlan *plan) {
   Needs lane = needs_of(&plan->lane.program, 1);
   int64_t sums = plan->lane.program.class_bytes[GW_CLASS_ACCUM];
   int64_t each = lane.activations + lane.inputs + lane.scratch + sums;
   int64_t limit = recipe->train.memory_limit;
-  int64_t others = gw_min_i64(threads, recipe->train.lanes) - 1;
+  int64_t most = recipe->train.lanes / part->ranks; /* that every rank gets */
+  int64_t others = gw_min_i64(part->threads, gw_max_i64(most, 1)) - 1;
   plan->lanes_at_once = 1;
   if (each > lane_bytes_max) return;
   if (limit > 0 && each * others > limit - plan->memory.total) return;
@@ -120,28 +135,31 @@ static void plan_lanes(const GwRecipe *recipe, int threads, GwTrainingPlan *plan
   add_up(&plan->memory);
 }
 
-GwStatus gw_training_plan_create(const GwRecipe *recipe, int threads, GwTrainingPlan *out) {
+GwStatus gw_training_plan_create(const GwRecipe *recipe, const GwTrainingPart *part,
+                                 GwTrainingPlan *out) {
   *out = (GwTrainingPlan){0};
-  GwStatus status = build_programs(recipe, out);
-  if (status == GW_OK) status = plan_activations(recipe, threads, out);
+  GwStatus status = build_programs(recipe, part, out);
+  if (status == GW_OK) status = plan_activations(recipe, part->threads, out);
   if (status != GW_OK) {
     gw_training_plan_destroy(out);
     return status;
   }
-  plan_lanes(recipe, threads, out);
+  plan_lanes(recipe, part, out);
   return GW_OK;
 }
 
 void gw_training_plan_destroy(GwTrainingPlan *plan) {
   gw_step_programs_destroy(&plan->steps);
   gw_program_deinit(&plan->lane.program);
+  gw_shares_destroy(&plan->shares);
   gw_param_list_deinit(&plan->params);
   *plan = (GwTrainingPlan){0};
 }
 
 GwStatus gw_training_memory(const GwRecipe *recipe, int threads, GwTrainingMemory *out) {
   GwTrainingPlan plan;
-  GW_TRY(gw_training_plan_create(recipe, threads, &plan));
+  GwTrainingPart alone = {.ranks = 1, .threads = threads};
+  GW_TRY(gw_training_plan_create(recipe, &alone, &plan));
   *out = plan.memory;
   gw_training_plan_destroy(&plan);
   return GW_OK;

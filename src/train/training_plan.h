@@ -23,6 +23,7 @@ typedef struct {
 
 typedef struct {
   GwParamList params;
+  GwShares shares;    /* of the parameters and moments, one per rank */
   GwLaneProgram lane; /* within the limit */
   GwStepPrograms steps;
   GwRecomputation recomputation;
@@ -33,12 +34,20 @@ typedef struct {
   GwTrainingMemory memory;
 } GwTrainingPlan;
 
+/* Who trains: one of `ranks`. */
+typedef struct {
+  int32_t rank, ranks;
+  int threads; /* of this rank */
+  bool verify; /* see GwTrainingShare */
+} GwTrainingPart;
+
 /* vocab_size must be set; threads >= 1. GW_MEMORY when train.memory_limit is too low: the message
  * says what is possible and what takes the memory. */
-GwStatus gw_training_plan_create(const GwRecipe *recipe, int threads, GwTrainingPlan *out);
+GwStatus gw_training_plan_create(const GwRecipe *recipe, const GwTrainingPart *part,
+                                 GwTrainingPlan *out);
 void gw_training_plan_destroy(GwTrainingPlan *plan); /* a zeroed one is fine */
 
-/* The memory alone. */
+/* The memory of a single rank. */
 GwStatus gw_training_memory(const GwRecipe *recipe, int threads, GwTrainingMemory *out);
 
 /* Batches that are read ahead of the lane that computes. */

@@ -404,7 +404,7 @@ static uint64_t train(GwRecipe *recipe, const GwBackend *backend, int threads, G
     GwStepReport report;
     gw_trainer_begin(trainer);
     assert_ok(gw_trainer_lanes(trainer, step, fill_lane, recipe, signatures));
-    assert_ok(gw_trainer_end(trainer, step, &report));
+    assert_ok(gw_trainer_end(trainer, step, NULL, &report));
   }
   uint64_t hash = gw_trainer_hash(trainer, 3);
   gw_trainer_destroy(trainer);
@@ -457,7 +457,7 @@ static void a_fault_ends_the_step_and_is_named(void **state) {
     gw_trainer_observe(trainer, NULL); /* and the next try begins anew */
     gw_trainer_begin(trainer);
     assert_ok(gw_trainer_lanes(trainer, 6, fill_lane, &recipe, signatures));
-    assert_ok(gw_trainer_end(trainer, 6, &report));
+    assert_ok(gw_trainer_end(trainer, 6, NULL, &report));
     gw_trainer_destroy(trainer);
   }
 }

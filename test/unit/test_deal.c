@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "base/mathd.h"
-#include "cluster/deal.h"
+#include "train/deal.h"
 
 enum { RANKS_MAX = 6, LANES_MAX = 12, CASES = 20000 };
 

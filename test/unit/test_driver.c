@@ -23,6 +23,7 @@ static const uint64_t s = 1000000000, ms = 1000000;
 typedef enum {
   KILL = 1,
   EXIT,
+  HOPELESS,
   STOP,
   STOP_WAITING, /* stopped while it says that it waits */
   SPIN,
@@ -86,7 +87,8 @@ static int commit_fault(const Work *w, GwBoardRow *row, Stamp *stamp) {
   stamp->fault_at = gw_clock_ns();
   switch (w->fault.kind) {
   case KILL: raise(SIGKILL); return -1;
-  case EXIT: gw_board_say(row, "the loss is not a number"); return 3;
+  case EXIT: gw_board_say(row, "the loss is not a number"); return 7;
+  case HOPELESS: gw_board_say(row, "other data here"); return GW_EXIT_HOPELESS;
   case STOP_WAITING: row->waiting = 1; __attribute__((fallthrough));
   case STOP: raise(SIGSTOP); return -1;
   case SPIN:
@@ -451,12 +453,24 @@ static void what_fails_always_is_given_up(void **state) {
   (void)state;
   t.options.supervisor.tries = 3;
   t.plan = exits_always;
-  assert_fails(GW_IO, "exited with code 3 in step 5", drive());
+  assert_fails(GW_IO, "exited with code 7 in step 5", drive());
   assert_non_null(strstr(gw_error_message(), "the loss is not a number"));
   assert_non_null(strstr(gw_error_message(), "fault 4 in a row after step 4"));
   assert_int_equal(t.result.outcome, GW_OUTCOME_GIVEN_UP);
   assert_int_equal(t.launches, 4);
   assert_non_null(strstr(t.finish, "given up after step 4"));
+}
+
+static Fault hopeless(const GwLaunch *launch, int count) {
+  (void)launch, (void)count;
+  return (Fault){HOPELESS, 1, 1};
+}
+
+static void what_is_hopeless_is_not_tried_again(void **state) {
+  (void)state;
+  t.plan = hopeless;
+  assert_fails(GW_IO, "other data here", drive());
+  assert_int_equal(t.launches, 1);
 }
 
 static Fault fails_at_first(const GwLaunch *launch, int count) {
@@ -651,6 +665,7 @@ int main(int argc, char **argv) {
       TEST(a_hanging_rank_is_named),
       TEST(a_hanging_rank_of_a_launcher_is_named),
       TEST(what_fails_always_is_given_up),
+      TEST(what_is_hopeless_is_not_tried_again),
       TEST(a_launch_that_fails_is_tried_again),
       TEST(a_start_may_not_take_for_ever),
       TEST(who_computes_wrongly_is_accused),

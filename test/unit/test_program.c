@@ -28,7 +28,7 @@ static void emit_adamw(GwProgram *p, GwValueId w) {
   GwValueId norm = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_F64, 2), "norm");
   GwValueId total = gw_value_find(p, GW_CLASS_ACCUM, p->values[w].name);
   GwValueId seeds = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_U64, 3), "seeds");
-  GwValueId hash = gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_U64, 1), "hash");
+  GwValueId hash = gw_value_add(p, GW_CLASS_ACCUM, gw_type_1d(GW_U64, 4), "hash");
   gw_emit(p, GW_OP_ADAMW, GW_IN(w, m, v, total, hyper, norm, seeds, hash), GW_ATTR(1.0 / 3));
 }
 

@@ -193,13 +193,13 @@ static void a_plan_counts_all_memory(void **state) {
   recipe.train.memory_limit = 0;
   recipe.train.lanes = 5;
   GwTrainingPlan plan;
-  assert_ok(gw_training_plan_create(&recipe, 3, &plan));
+  assert_ok(gw_training_plan_create(&recipe, &(GwTrainingPart){.ranks = 1, .threads = 3}, &plan));
   assert_int_equal(plan.lanes_at_once, 3);
   assert_true(plan.memory.sums > 2 * all.sums);
   gw_training_plan_destroy(&plan);
   assert_ok(gw_training_memory(&recipe, 3, &all));
   recipe.train.memory_limit = all.total - 1; /* one lane at a time is enough to save that byte */
-  assert_ok(gw_training_plan_create(&recipe, 3, &plan));
+  assert_ok(gw_training_plan_create(&recipe, &(GwTrainingPart){.ranks = 1, .threads = 3}, &plan));
   assert_int_equal(plan.lanes_at_once, 1);
   assert_int_equal(plan.recomputation.count, 0);
   gw_training_plan_destroy(&plan);

@@ -184,7 +184,9 @@ static void reading_ahead_gives_the_same(void **state) {
       GwPool *pool;
       Taking taking = {.sampler = &sampler};
       assert_ok(gw_pool_create(threads, &pool));
-      assert_ok(gw_prefetch_create(&sampler, 5, 5 + READ_STEPS, depth, &taking.prefetch));
+      assert_ok(gw_prefetch_create(&sampler,
+                                   &(GwPrefetchRange){5, 5 + READ_STEPS, 0, sampler.lanes, depth},
+                                   &taking.prefetch));
       gw_pool_run(pool, threads, take_some, &taking);
       gw_prefetch_destroy(taking.prefetch);
       gw_pool_destroy(pool);
@@ -207,7 +209,8 @@ static void reading_ahead_fails_where_the_sampler_does(void **state) {
   assert_int_equal(fclose(file), 0);
   assert_ok(gw_corpus_open(dir, false, &damaged));
   assert_ok(gw_sampler_init(damaged, seed, READ_LANES, READ_B, READ_T, &sampler));
-  assert_ok(gw_prefetch_create(&sampler, 0, 1000, 3, &prefetch));
+  assert_ok(
+      gw_prefetch_create(&sampler, &(GwPrefetchRange){0, 1000, 0, sampler.lanes, 3}, &prefetch));
   int n = 0;
   GwStatus status = GW_OK;
   for (; status == GW_OK && n < 4000; n++) {
@@ -233,13 +236,15 @@ static void reading_ahead_stops_at_any_time(void **state) {
   for (int taken = 0; taken < 12; taken++) {
     GwPrefetch *prefetch;
     int64_t last = taken % 2 ? 3 : INT64_C(1) << 40;
-    assert_ok(gw_prefetch_create(&sampler, 0, last, 1 + taken % 5, &prefetch));
+    assert_ok(gw_prefetch_create(
+        &sampler, &(GwPrefetchRange){0, last, 0, sampler.lanes, 1 + taken % 5}, &prefetch));
     for (int n = 0; n < taken; n++)
       assert_ok(gw_prefetch_take(prefetch, n / READ_LANES, n % READ_LANES, got[0], got[1], got[2]));
     gw_prefetch_destroy(prefetch);
   }
   GwPrefetch *nothing;
-  assert_ok(gw_prefetch_create(&sampler, 7, 7, 2, &nothing)); /* a run that is finished */
+  assert_ok(gw_prefetch_create(&sampler, &(GwPrefetchRange){7, 7, 0, sampler.lanes, 2},
+                               &nothing)); /* a run that is finished */
   gw_prefetch_destroy(nothing);
 }
 

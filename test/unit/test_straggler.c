@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "cluster/deal.h"
 #include "cluster/straggler.h"
+#include "train/deal.h"
 
 enum { RANKS = 4, LANES = 8, SETTLED = 40, SOON = 22, SEEDS = 1000, QUIET_STEPS = 100000 };
 

@@ -240,6 +240,30 @@ static void a_fault_that_comes_again_is_given_up(void **state) {
   assert_true(waited[0] == 0 && waited[1] == s && waited[2] == 2 * s && waited[7] == 64 * s);
 }
 
+static void what_is_hopeless_is_given_up_at_once(void **state) {
+  (void)state;
+  run_to_step_3();
+  rank_event(GW_EVENT_EXITED, 1, GW_EXIT_HOPELESS);
+  expect_fault(GW_FAULT_DEATH, 1, 0);
+  happens(GW_EVENT_STOPPED);
+  EXPECT(GW_ACTION_FINISH);
+  assert_int_equal(actions.action[0].outcome, GW_OUTCOME_GIVEN_UP);
+}
+
+/* The ranks know better which checkpoint is good. */
+static void an_older_checkpoint_may_be_the_newest_good_one(void **state) {
+  (void)state;
+  begin_with(options(), (GwSupervisorPast){0, 7, 0});
+  expect_launch(7, GW_FROM_CHECKPOINT);
+  happens_with((GwEvent){.kind = GW_EVENT_RESTORED, .epoch = 1, .step = 5});
+  rank_event(GW_EVENT_READY, -1, 0);
+  commits(6);
+  assert_int_equal(gw_supervisor_step(supervisor), 6);
+  rank_event(GW_EVENT_EXITED, 0, 1);
+  happens(GW_EVENT_STOPPED);
+  expect_launch(5, GW_FROM_CHECKPOINT);
+}
+
 static void progress_makes_good(void **state) {
   (void)state;
   run_to_step_3();
@@ -319,6 +343,8 @@ int main(void) {
       cmocka_unit_test_teardown(progress_makes_good, tear_down),
       cmocka_unit_test_teardown(slow_starts_and_deaf_ranks, tear_down),
       cmocka_unit_test_teardown(a_new_supervisor_takes_over, tear_down),
+      cmocka_unit_test_teardown(what_is_hopeless_is_given_up_at_once, tear_down),
+      cmocka_unit_test_teardown(an_older_checkpoint_may_be_the_newest_good_one, tear_down),
       cmocka_unit_test_teardown(the_last_step_and_an_early_end, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

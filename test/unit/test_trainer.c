@@ -81,7 +81,7 @@ static uint64_t train(const GwRecipe *recipe, const GwBackend *backend, int thre
   for (int64_t step = 0; step < STEPS; step++) {
     GwStepReport report;
     run_lanes(trainer, recipe, step, lanes, 4);
-    assert_ok(gw_trainer_end(trainer, step, &report));
+    assert_ok(gw_trainer_end(trainer, step, NULL, &report));
     assert_true(report.loss > 0 && report.loss < 10 && report.gradient_norm > 0);
     assert_true(report.state_hash == gw_trainer_hash(trainer, step + 1));
   }
@@ -134,7 +134,7 @@ static void grouping_of_lanes_does_not_matter(void **state) {
     run_lanes(a, &recipe, step, one, 1);
     run_lanes(b, &recipe, step, three, 3);
     gw_trainer_add(a, b);
-    assert_ok(gw_trainer_end(a, step, &report));
+    assert_ok(gw_trainer_end(a, step, NULL, &report));
     memcpy(gw_trainer_params(b), gw_trainer_params(a),
            (size_t)gw_trainer_param_bytes(a)); /* what a gather does */
   }
@@ -159,7 +159,7 @@ static uint64_t train_whole(GwRecipe *recipe, int threads, GwLaneWay way) {
     GwStepReport report;
     gw_trainer_begin(trainer);
     assert_ok(gw_trainer_lanes(trainer, step, fill_lane, recipe, signatures));
-    assert_ok(gw_trainer_end(trainer, step, &report));
+    assert_ok(gw_trainer_end(trainer, step, NULL, &report));
   }
   assert_int_not_equal(gw_trainer_way(trainer)->chosen, GW_WAY_UNDECIDED);
   uint64_t hash = gw_trainer_hash(trainer, STEPS);
@@ -272,7 +272,7 @@ static void faults_are_named(void **state) {
   gw_trainer_observe(trainer, &flip);
   run_lanes(trainer, &recipe, 0, in_order, 4);
   assert_int_equal(flips, 0);
-  assert_fails(GW_NUMERIC, "signature", gw_trainer_end(trainer, 0, &report));
+  assert_fails(GW_NUMERIC, "signature", gw_trainer_end(trainer, 0, NULL, &report));
   GwObserver poison = {.before = poison_a_gradient};
   gw_trainer_observe(trainer, &poison);
   gw_trainer_begin(trainer);
@@ -311,7 +311,7 @@ static double learn(const GwRecipe *recipe, int64_t steps, double *first) {
       fill_learnable(trainer, recipe, &rng);
       assert_ok(gw_trainer_lane(trainer, step, lane, &signature));
     }
-    assert_ok(gw_trainer_end(trainer, step, &report));
+    assert_ok(gw_trainer_end(trainer, step, NULL, &report));
     if (step == 0) *first = report.loss;
     if (step >= steps - 10) sum += report.loss / 10;
   }
@@ -374,7 +374,7 @@ static void the_first_lane_that_fails_is_named(void **state) {
   for (int64_t step = 0; step < 2 * GW_WAY_TRIALS + 2; step++) {
     gw_trainer_begin(trainer);
     assert_ok(gw_trainer_lanes(trainer, step, fill_lane, &recipe, signatures));
-    assert_ok(gw_trainer_end(trainer, step, &report));
+    assert_ok(gw_trainer_end(trainer, step, NULL, &report));
   }
   assert_true(gw_trainer_hash(trainer, STEPS) == wanted);
   gw_trainer_destroy(trainer);
@@ -385,7 +385,7 @@ static void the_first_lane_that_fails_is_named(void **state) {
 static uint64_t step_hash(GwTrainer *trainer, const GwRecipe *recipe, int64_t step) {
   GwStepReport report;
   run_lanes(trainer, recipe, step, in_order, 4);
-  assert_ok(gw_trainer_end(trainer, step, &report));
+  assert_ok(gw_trainer_end(trainer, step, NULL, &report));
   return report.state_hash;
 }
 
@@ -418,7 +418,7 @@ static void sums_of_earlier_steps_leave_nothing(void **state) {
     gw_trainer_begin(a);
     gw_trainer_add(a, b);
     gw_trainer_add(a, empty);
-    assert_ok(gw_trainer_end(a, 1, &report));
+    assert_ok(gw_trainer_end(a, 1, NULL, &report));
     assert_true(report.state_hash == second);
     gw_trainer_destroy(empty);
     gw_trainer_destroy(b);

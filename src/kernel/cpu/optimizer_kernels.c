@@ -116,36 +116,57 @@ static void update_stretch(const Step *s, float *const value[3], const int64_t *
   if (i < n) update_some(s, p + i, m + i, v + i, narrowed(total + i, scale, n - i), n - i);
 }
 
-/* One unit of call's p, m and v: updated a stretch at a time, each hashed while it is in the first
- * cache. */
-static uint64_t update_unit(const GwCall *call, const Step *step, int64_t unit) {
+/* The hash of a unit of p, m and v while it is made. */
+typedef struct {
+  XXH3_state_t of[3];
+} Hasher;
+
+static void hash_begin(Hasher *hasher, const GwCall *call, int64_t unit) {
   const uint64_t *seeds = (const uint64_t *)call->in[6] + 3 * (int64_t)call->shapes.attr[1];
+  uint64_t block = (uint64_t)call->shapes.attr[2] + (uint64_t)unit;
+  for (int k = 0; k < 3; k++) {
+    XXH3_INITSTATE(&hasher->of[k]);
+    XXH3_64bits_reset_withSeed(&hasher->of[k], gw_hash_block_seed(seeds[k], block));
+  }
+}
+
+static void hash_some(Hasher *hasher, float *const value[3], int64_t n) {
+  for (int k = 0; k < 3; k++)
+    XXH3_64bits_update(&hasher->of[k], value[k], (size_t)n * sizeof(float));
+}
+
+static void hash_end(const Hasher *hasher, uint64_t *sum) {
+  for (int k = 0; k < 3; k++) sum[k > 0] += XXH3_64bits_digest(&hasher->of[k]);
+}
+
+/* One unit of call's p, m and v: updated a stretch at a time, each hashed while it is in the first
+ * cache. `sum`: of the hashes, as the op's. */
+static void update_unit(const GwCall *call, const Step *step, int64_t unit, uint64_t sum[4]) {
   double scale = ((const double *)call->in[5])[1];
   int64_t last = gw_min_i64((unit + 1) * HASHED, gw_type_count(&call->shapes.in[0]));
-  XXH3_state_t hash[3];
-  for (int k = 0; k < 3; k++) {
-    XXH3_INITSTATE(&hash[k]);
-    XXH3_64bits_reset_withSeed(&hash[k], gw_hash_block_seed(seeds[k], (uint64_t)unit));
-  }
+  bool verify = call->shapes.attr[3] != 0;
+  Hasher now, before;
+  hash_begin(&now, call, unit);
+  if (verify) hash_begin(&before, call, unit);
   for (int64_t first = unit * HASHED; first < last; first += STRETCH) {
     float *value[3];
     int64_t n = gw_min_i64(last - first, STRETCH);
     for (int k = 0; k < 3; k++) value[k] = (float *)call->in[k] + first;
+    if (verify) hash_some(&before, value, n);
     update_stretch(step, value, (const int64_t *)call->in[3] + first, scale, n);
-    for (int k = 0; k < 3; k++) XXH3_64bits_update(&hash[k], value[k], (size_t)n * sizeof(float));
+    hash_some(&now, value, n);
   }
-  uint64_t sum = 0;
-  for (int k = 0; k < 3; k++) sum += XXH3_64bits_digest(&hash[k]);
-  return sum;
+  hash_end(&now, sum);
+  if (verify) hash_end(&before, sum + 2);
 }
 
 static void adamw_units(const GwCall *call, void *context, int64_t first, int64_t last,
                         int thread) {
   (void)thread;
   const Step step = *(const Step *)context;
-  uint64_t hash = 0;
-  for (int64_t unit = first; unit < last; unit++) hash += update_unit(call, &step, unit);
-  gw_atomic_add_u64(call->in[7], hash);
+  uint64_t sum[4] = {0}, *hash = call->in[7];
+  for (int64_t unit = first; unit < last; unit++) update_unit(call, &step, unit, sum);
+  for (int i = 0; i < 4; i++) gw_atomic_add_u64(&hash[i], sum[i]);
 }
 
 void GW_KERNEL(adamw)(const GwCall *call) {

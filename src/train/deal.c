@@ -1,7 +1,7 @@
 /* The lanes that can be done by a time grow with the time, so the least time in which all are done
  * is found by bisection. The bit patterns of positive doubles are ordered as the doubles are: it is
  * done on them, ends after at most 63 halvings, and is exact. */
-#include "cluster/deal.h"
+#include "train/deal.h"
 
 #include <string.h>
 

@@ -12,6 +12,7 @@
 #include <zstd.h>
 
 #include "base/pool.h"
+#include "comm/world.h"
 #include "exec/cpu_features.h"
 #include "os/clock.h"
 #include "os/probe.h"
@@ -65,6 +66,9 @@ static void add_libraries(GwDoctorReport *report) {
   add_library(report, "xxhash", "hashes", "libxxhash-dev", text);
   add_library(report, "zstd", "compressed input", "libzstd-dev", ZSTD_versionString());
   add_library(report, "zlib", "compressed input", "zlib1g-dev", zlibVersion());
+  if (gw_world_mpi_library())
+    add_library(report, "mpi", "ranks on several machines", "libopenmpi-dev",
+                gw_world_mpi_library());
 }
 
 static void add_optional_parts(GwDoctorReport *report) {

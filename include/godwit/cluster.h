@@ -1,0 +1,32 @@
+/* Training with several ranks under a supervisor: `godwit train --ranks N`. */
+#ifndef GODWIT_CLUSTER_H
+#define GODWIT_CLUSTER_H
+
+#include "godwit/train.h"
+
+typedef struct {
+  GwTrainOptions train; /* threads: of each rank; 0: the processors of a machine, split */
+  int32_t ranks;        /* 1 to the recipe's lanes; the result is that of one */
+  /* How ranks are started. NULL or "local": as processes of this machine, which need no MPI. Else a
+   * command line, split at blanks, in which {ranks} stands for their number; what starts a rank
+   * follows it: "mpirun -n {ranks}". */
+  const char *launcher;
+  int32_t ranks_per_node; /* > 0: so many ranks count as a node of their own, to try it out */
+} GwClusterOptions;
+
+/* As gw_train. Ranks that die or hang are started again, from the last checkpoint; GW_IO when that
+ * leads nowhere: the message has the last fault. GW_USAGE: more ranks than lanes. */
+GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out);
+
+/* One rank, as the supervisor starts it: `godwit rank`. */
+typedef struct {
+  GwTrainOptions train; /* run_dir and data_dir; the recipe is the run's */
+  const char *job;      /* what the names of the run's shared memory begin with */
+  uint64_t epoch;
+  int32_t rank, ranks; /* rank -1: as MPI says */
+  int32_t ranks_per_node;
+} GwRankOptions;
+/* Returns the process's exit code, from which the supervisor sees whether to try again. */
+int gw_cluster_rank(const GwRankOptions *options);
+
+#endif

@@ -1,0 +1,174 @@
+/* Training under the supervisor: makes the run's folder, has the driver start the ranks and look
+ * after them, and hands on what rank 0 reports. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cluster/driver.h"
+#include "cluster/job.h"
+#include "data/sampler.h"
+#include "godwit/cluster.h"
+#include "godwit/log.h"
+#include "train/run_data.h"
+#include "train/run_folder.h"
+
+typedef struct {
+  const GwClusterOptions *options;
+  GwRecipe recipe;
+  GwCorpus *corpus;
+  GwRunFolder folder;
+  char run_dir[sizeof(((GwTrainReport *)NULL)->run_dir)];
+  char job[GW_SHARED_NAME_MAX], report_name[GW_SHARED_NAME_MAX];
+  GwShared report; /* a GwTrainReport, rank 0's */
+} Cluster;
+
+static bool is_local(const GwClusterOptions *options) {
+  return !options->launcher || strcmp(options->launcher, "local") == 0;
+}
+
+/* ---- what the driver asks ---- */
+
+/* The epoch that was fenced last, in RUN/epoch. */
+static GwStatus read_epoch(const Cluster *c, uint64_t *epoch) {
+  char path[GW_PATH_MAX], *text;
+  size_t size;
+  GW_TRY(gw_fs_path(path, "%s/epoch", c->run_dir));
+  *epoch = 0;
+  if (!c->folder.fs->exists(c->folder.fs, path)) return GW_OK;
+  GW_TRY(gw_fs_read_all(c->folder.fs, path, 64, &text, &size));
+  *epoch = strtoull(text, NULL, 10);
+  free(text);
+  return GW_OK;
+}
+
+static GwStatus past(void *self, GwSupervisorPast *out) {
+  const Cluster *c = self;
+  *out = (GwSupervisorPast){.checkpoint = -1};
+  GW_TRY(read_epoch(c, &out->epoch));
+  out->checkpoint = gw_checkpoint_newest_step(c->folder.fs, c->folder.checkpoints);
+  return GW_OK;
+}
+
+static GwStatus fence(void *self, uint64_t epoch) {
+  const Cluster *c = self;
+  char path[GW_PATH_MAX], text[32];
+  GW_TRY(gw_fs_path(path, "%s/epoch", c->run_dir));
+  int length = snprintf(text, sizeof text, "%" PRIu64 "\n", epoch);
+  return gw_fs_write_atomic(c->folder.fs, path, text, (size_t)length);
+}
+
+/* The launcher's words, {ranks} replaced. */
+static GwStatus add_launcher(const Cluster *c, int32_t ranks, GwArgv *out) {
+  char line[1024], *rest = NULL;
+  if (strlen(c->options->launcher) >= sizeof line)
+    return gw_fail(GW_USAGE, "the launcher's command line is too long");
+  strcpy(line, c->options->launcher);
+  for (char *word = strtok_r(line, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+    const char *place = strstr(word, "{ranks}");
+    if (place)
+      GW_TRY(gw_argv_add(out, "%.*s%d%s", (int)(place - word), word, ranks,
+                         place + strlen("{ranks}")));
+    else
+      GW_TRY(gw_argv_add(out, "%s", word));
+  }
+  return GW_OK;
+}
+
+static GwStatus add_options(const GwTrainOptions *train, GwArgv *out) {
+  if (train->threads > 0) GW_TRY(gw_argv_add(out, "--threads=%d", train->threads));
+  if (train->isa) GW_TRY(gw_argv_add(out, "--isa=%s", train->isa));
+  if (train->backend) GW_TRY(gw_argv_add(out, "--backend=%s", train->backend));
+  if (train->abft) GW_TRY(gw_argv_add(out, "--abft"));
+  if (train->steps >= 0) GW_TRY(gw_argv_add(out, "--steps=%" PRId64, train->steps));
+  return GW_OK;
+}
+
+static GwStatus command(void *self, const GwLaunch *launch, int32_t rank, GwArgv *out) {
+  const Cluster *c = self;
+  int32_t ranks = launch->placement->rank_count;
+  char program[GW_PATH_MAX];
+  GW_TRY(gw_process_program(program, sizeof program));
+  if (!is_local(c->options)) GW_TRY(add_launcher(c, ranks, out));
+  GW_TRY(gw_argv_add(out, "%s", program));
+  GW_TRY(gw_argv_add(out, "rank"));
+  GW_TRY(gw_argv_add(out, "--run=%s", c->run_dir));
+  GW_TRY(gw_argv_add(out, "--data=%s", c->recipe.data.dir));
+  GW_TRY(gw_argv_add(out, "--job=%s", c->job));
+  GW_TRY(gw_argv_add(out, "--epoch=%" PRIu64, launch->epoch));
+  GW_TRY(gw_argv_add(out, "--ranks=%d", ranks));
+  if (rank >= 0) GW_TRY(gw_argv_add(out, "--rank=%d", rank));
+  if (c->options->ranks_per_node > 0)
+    GW_TRY(gw_argv_add(out, "--ranks-per-node=%d", c->options->ranks_per_node));
+  return add_options(&c->options->train, out);
+}
+
+static void report(void *self, const GwAction *action, const char *text) {
+  Cluster *c = self;
+  bool fault = action->kind == GW_ACTION_REPORT;
+  if (action->kind != GW_ACTION_FINISH) gw_log(fault ? GW_LOG_WARNING : GW_LOG_INFO, "%s", text);
+  gw_run_folder_journal(&c->folder, fault ? "fault" : "supervisor", action->step,
+                        json_pack("{s:I, s:i, s:s}", "epoch", (json_int_t)action->epoch, "rank",
+                                  (int)action->rank, "what", text));
+}
+
+/* ---- a run ---- */
+
+static GwStatus open_run(Cluster *c) {
+  const GwTrainOptions *train = &c->options->train;
+  GW_TRY(gw_run_data_open(train, &c->recipe, &c->corpus));
+  GW_TRY(gw_run_data_folder(train, &c->recipe, c->run_dir));
+  if (c->options->ranks > c->recipe.train.lanes)
+    return gw_fail(GW_USAGE,
+                   "--ranks %d is more than the recipe's %d lanes: train.lanes says into how many "
+                   "parts a step can be cut",
+                   c->options->ranks, c->recipe.train.lanes);
+  GwSampler sampler; /* what it would say at each rank */
+  GW_TRY(gw_sampler_init(c->corpus, c->recipe.data.seed, c->recipe.train.lanes,
+                         c->recipe.train.lane_batch, c->recipe.model.context, &sampler));
+  GW_TRY(gw_run_folder_open(gw_fs_disk(), c->run_dir, &c->recipe, c->corpus, train->resume,
+                            &c->folder));
+  GW_TRY(gw_job_name(c->run_dir, c->job));
+  gw_job_clear(c->job);
+  gw_job_report(c->job, c->report_name);
+  return gw_shared_create(c->report_name, sizeof(GwTrainReport), &c->report);
+}
+
+static void close_run(Cluster *c) {
+  gw_shared_close(&c->report);
+  if (c->report_name[0]) gw_shared_remove(c->report_name);
+  if (c->job[0]) gw_job_clear(c->job);
+  gw_run_folder_close(&c->folder);
+  gw_corpus_close(c->corpus);
+}
+
+static GwStatus supervise(Cluster *c, GwTrainReport *out) {
+  const GwTrainOptions *train = &c->options->train;
+  char boards[GW_SHARED_NAME_MAX];
+  gw_job_boards(c->job, boards);
+  GwDriverOptions options = {.supervisor = gw_supervisor_defaults(),
+                             .kind = is_local(c->options) ? GW_LAUNCH_LOCAL : GW_LAUNCH_LAUNCHER,
+                             .prefix = boards,
+                             .stop = train->stop};
+  options.supervisor.ranks = options.supervisor.ranks_min = c->options->ranks;
+  options.supervisor.hosts = 1;
+  options.supervisor.slots = c->options->ranks;
+  options.supervisor.last_step = train->steps >= 0 ? train->steps : c->recipe.train.steps;
+  options.supervisor.tries = 3;
+  GwDriverHooks hooks = {
+      .self = c, .past = past, .fence = fence, .command = command, .report = report};
+  GwDriverResult result;
+  GW_TRY(gw_driver_run(&options, &hooks, &result));
+  memcpy(out, c->report.data, sizeof *out);
+  if (out->run_dir[0]) return GW_OK;
+  return gw_fail(GW_IO, "%s: the ranks have ended without a report", c->run_dir);
+}
+
+GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out) {
+  Cluster c = {.options = options, .recipe = *options->train.recipe, .folder = {.lock = {-1}}};
+  GwStatus status = open_run(&c);
+  if (status == GW_OK) status = supervise(&c, out);
+  close_run(&c);
+  return status;
+}
