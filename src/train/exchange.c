@@ -97,6 +97,11 @@ void gw_exchange_destroy(GwExchange *x) {
   *x = (GwExchange){0};
 }
 
+void gw_exchange_slice(const GwExchange *x, int64_t slice[2]) {
+  int32_t rank = gw_world_place(x->world)->rank;
+  for (int i = 0; i < 2; i++) slice[i] = x->sum_first[rank + i] - x->sum_first[0];
+}
+
 GwStatus gw_exchange_counts(GwExchange *x, int64_t tally[3], uint64_t *signatures, int32_t lanes,
                             uint64_t *sum) {
   size_t words = 4 + (size_t)lanes;

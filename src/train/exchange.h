@@ -27,6 +27,9 @@ GwStatus gw_exchange_create(GwWorld *world, const GwTrainingPlan *plan, int32_t 
                             GwExchange *out, GwExchangeBuffers *buffers);
 void gw_exchange_destroy(GwExchange *exchange); /* a zeroed one is fine */
 
+/* The elements of the sums that this rank totals: [slice[0], slice[1]). */
+void gw_exchange_slice(const GwExchange *exchange, int64_t slice[2]);
+
 /* What a rank has counted over its lanes; becomes what all have. signatures: [lanes], zero where a
  * rank computed none. *sum: Σ of the signatures. From here on the sums of all ranks are whole. */
 GwStatus gw_exchange_counts(GwExchange *exchange, int64_t tally[3], uint64_t *signatures,

@@ -7,11 +7,13 @@
 #include "comm/board.h"
 #include "comm/world.h"
 #include "godwit/train.h"
+#include "train/trainer.h"
 
 typedef struct {
   GwWorld *world;
-  GwBoard *board;  /* NULL: no supervisor */
-  GwBoardRow *row; /* of this rank; NULL: none */
+  GwBoard *board;           /* NULL: no supervisor */
+  GwBoardRow *row;          /* of this rank; NULL: none */
+  const GwMomentHook *hook; /* sees every moment of the run; NULL: none */
 } GwRank;
 
 /* Collective. Ends at options->steps, or when the board asks for the end, which all ranks agree on.

@@ -137,6 +137,7 @@ static GwStatus create_compute(Run *run) {
   GW_TRY(make_lists(run));
   gw_trainer_deal(run->trainer, run->deal[run->place->rank], run->deal[run->place->rank + 1]);
   run->watch = (GwObserver){.before = before_op, .self = run->rank ? run->rank->row : NULL};
+  if (run->rank) gw_trainer_hook(run->trainer, run->rank->hook);
   if (run->watch.self) gw_trainer_observe(run->trainer, &run->watch);
   return create_evaluator(run);
 }
@@ -264,11 +265,17 @@ static bool wants_to_stop(const Run *run) {
   return run->rank && run->rank->board && atomic_load(&run->rank->board->end_asked);
 }
 
+static GwStatus moment(Run *run, GwMoment which, int64_t step) {
+  const GwMomentHook *hook = run->rank ? run->rank->hook : NULL;
+  return hook ? hook->at(hook->self, which, step, run->trainer) : GW_OK;
+}
+
 static GwStatus make_step(Run *run, GwStepReport *out) {
   GwTrainer *trainer = run->trainer;
   Note note;
   GwNotes notes = {&note, run->notes, sizeof note};
   if (run->rank && run->rank->row) atomic_store(&run->rank->row->step, run->step + 1);
+  GW_TRY(moment(run, GW_MOMENT_BEGIN, run->step + 1));
   gw_trainer_begin(trainer);
   GW_TRY(gw_trainer_lanes(trainer, run->step, take_batch, run, run->signatures));
   note.stop = wants_to_stop(run);
@@ -345,6 +352,7 @@ static GwStatus save(Run *run) {
                            .recipe_identity = gw_recipe_identity(&run->recipe),
                            .state_hash = run->report.state_hash};
   gw_run_folder_sync(&run->folder);
+  GW_TRY(moment(run, GW_MOMENT_SAVE, run->step));
   GwStatus status = gw_checkpoint_save(run->folder.fs, run->folder.checkpoints, &info,
                                        gw_trainer_state(run->trainer), GW_STATE_GROUPS,
                                        run->recipe.train.keep_checkpoints);
@@ -354,6 +362,7 @@ static GwStatus save(Run *run) {
                           json_pack("{s:o}", "state_hash", gw_json_from_hash(info.state_hash)));
     if (run->rank && run->rank->board)
       gw_board_tell(run->rank->board, &run->rank->board->checkpoint, run->step);
+    GW_TRY(moment(run, GW_MOMENT_SAVED, run->step));
   } else if (status == GW_NO_SPACE || status == GW_IO) {
     gw_log(GW_LOG_WARNING, "no checkpoint at step %lld, the older one is kept: %s",
            (long long)run->step, gw_error_message());
@@ -375,6 +384,7 @@ static GwStatus train_to_the_end(Run *run) {
     run->training_ns += spent;
     run->trained_tokens += step.tokens;
     GW_TRY(record(run, &step, (double)spent * 1e-9));
+    GW_TRY(moment(run, GW_MOMENT_MADE, run->step));
     show(run, &step);
     if (run->step == run->last) break;
     if (due(run->step, run->recipe.train.validate_every))

@@ -30,6 +30,7 @@ struct GwTrainer {
   int32_t lane_first, lane_end; /* that are dealt to this rank */
   uint64_t *lane_signatures;    /* of the step; the caller's */
   uint64_t signatures;          /* sum over this step's lanes */
+  const GwMomentHook *hook;
   bool verify;
   uint64_t share_hash; /* of this rank's share of the state, as it was written */
   int32_t accused;     /* see gw_trainer_accused */
@@ -255,10 +256,19 @@ void gw_trainer_deal(GwTrainer *t, int32_t first, int32_t last) {
 
 int32_t gw_trainer_accused(const GwTrainer *t) { return t->accused; }
 
-int64_t *gw_trainer_sums(const GwTrainer *t, int64_t *count) {
+void gw_trainer_hook(GwTrainer *t, const GwMomentHook *hook) { t->hook = hook; }
+
+static GwStatus moment(GwTrainer *t, GwMoment which, int64_t step) {
+  return t->hook ? t->hook->at(t->hook->self, which, step + 1, t) : GW_OK;
+}
+
+int64_t *gw_trainer_sums(const GwTrainer *t, int64_t *count, int64_t slice[2]) {
   const GwProgram *total = &t->plan.steps.total;
   GwValueId first = gw_value_find(total, GW_CLASS_ACCUM, "tally") + 1;
   *count = t->plan.params.bytes / (int64_t)sizeof(float); /* padding counts */
+  slice[0] = 0;
+  slice[1] = *count;
+  if (t->world) gw_exchange_slice(&t->exchange, slice);
   return gw_runner_value(t->total_runner, first);
 }
 
@@ -358,6 +368,7 @@ static void set_hyper(const GwTrainer *t, int64_t step, int64_t tokens, double h
  * everything. */
 static GwStatus total_up(GwTrainer *t, GwLaneKey key, uint64_t *mine, uint64_t *whole) {
   if (t->world) GW_TRY(gw_exchange_sums(&t->exchange));
+  GW_TRY(moment(t, GW_MOMENT_TOTAL, key.step));
   GW_TRY(gw_runner_run(t->total_runner, key));
   const uint64_t *signature = gw_runner_value(t->total_runner, t->plan.steps.total_signature);
   double *squares = gw_runner_value(t->total_runner, t->plan.steps.squares);
@@ -380,6 +391,7 @@ static GwStatus update(GwTrainer *t, GwLaneKey key, const GwNotes *notes, uint64
   uint64_t *parts = gw_runner_value(t->update_runner, t->plan.steps.state_hash);
   memset(parts, 0, GW_STATE_HASHES * sizeof *parts);
   GW_TRY(gw_runner_run(t->update_runner, key));
+  GW_TRY(moment(t, GW_MOMENT_UPDATED, key.step));
   bool bad = t->verify && parts[2] + parts[3] != t->share_hash;
   *hash = t->share_hash = parts[0] + parts[1];
   if (t->world) GW_TRY(gw_exchange_params(&t->exchange, parts, bad, notes, hash, &t->accused));
@@ -393,6 +405,7 @@ static GwStatus update(GwTrainer *t, GwLaneKey key, const GwNotes *notes, uint64
 GwStatus gw_trainer_end(GwTrainer *t, int64_t step, const GwNotes *notes, GwStepReport *out) {
   int64_t *tally = gw_runner_value(t->lane_runner, t->plan.lane.tally);
   uint64_t claimed = t->signatures, mine, total;
+  GW_TRY(moment(t, GW_MOMENT_LANES, step));
   if (t->world)
     GW_TRY(gw_exchange_counts(&t->exchange, tally, t->lane_signatures, t->recipe->train.lanes,
                               &t->signatures));

@@ -91,8 +91,27 @@ GwStatus gw_trainer_end(GwTrainer *trainer, int64_t step, const GwNotes *notes, 
 /* The rank whose fault a step ended with; -1: none, or nobody knows. */
 int32_t gw_trainer_accused(const GwTrainer *trainer);
 
-/* The exact sums of this rank: where a test or an injected fault may change one. */
-int64_t *gw_trainer_sums(const GwTrainer *trainer, int64_t *count);
+/* Where tests and injected faults (guard/inject.h) may lay hands on a run. */
+typedef enum {
+  GW_MOMENT_BEGIN,   /* a step begins */
+  GW_MOMENT_LANES,   /* this rank's lanes are in its sums */
+  GW_MOMENT_TOTAL,   /* its slice of the sums is total, not yet signed */
+  GW_MOMENT_UPDATED, /* its slice of the state is new, not yet agreed on */
+  GW_MOMENT_MADE,    /* the step is made and recorded */
+  GW_MOMENT_SAVE,    /* a checkpoint is about to be written by this rank */
+  GW_MOMENT_SAVED,   /* it was */
+} GwMoment;
+typedef struct {
+  void *self;
+  /* `step` counts from 1; `trainer` is in the state of the moment. A failure ends the run. */
+  GwStatus (*at)(void *self, GwMoment moment, int64_t step, GwTrainer *trainer);
+} GwMomentHook;
+/* Borrowed; NULL: none. The trainer calls it at LANES (in gw_trainer_end), TOTAL and UPDATED. */
+void gw_trainer_hook(GwTrainer *trainer, const GwMomentHook *hook);
+
+/* The exact sums of this rank: where a test or an injected fault may change one. `slice`: the
+ * elements [slice[0], slice[1]) are those it totals. */
+int64_t *gw_trainer_sums(const GwTrainer *trainer, int64_t *count, int64_t slice[2]);
 
 /* Sees every op of the lane program, on any thread. `observer` is borrowed. */
 void gw_trainer_observe(GwTrainer *trainer, const GwObserver *observer);

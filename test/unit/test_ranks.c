@@ -65,8 +65,8 @@ static void flip(void *at) { *(uint32_t *)at ^= UINT32_C(1) << 9; }
 
 /* The first or last tensor's last element: in the share of the first or the last rank. */
 static void cause(const GwTrainer *trainer, const Fault *fault, int32_t rank, int32_t ranks) {
-  int64_t count;
-  int64_t *sums = gw_trainer_sums(trainer, &count);
+  int64_t count, slice[2];
+  int64_t *sums = gw_trainer_sums(trainer, &count, slice);
   const GwTensorGroup *state = gw_trainer_state(trainer);
   bool first = (rank == 0) == (fault->what != SUMS_OTHERS);
   int tensor = first || ranks == 1 ? 0 : state->count - 1;
