@@ -10,7 +10,7 @@
 #include "cluster/driver_parts.h"
 #include "os/clock.h"
 
-enum { ROUND_NS = 20000000, LAST_WORD_NS = 1000000000 };
+enum { ROUND_NS = 20000000, LAST_WORD_NS = 1000000000, CAUSE_TEXT = 400 };
 
 typedef struct {
   const GwDriverOptions *options;
@@ -23,7 +23,7 @@ typedef struct {
   int64_t snapshot, checkpoint; /* that the supervisor was told of */
   bool stopping, inspecting;    /* an answer is due */
   bool launch_failed, end_told, finished;
-  char cause[GW_DRIVER_TEXT / 2]; /* of a failed launch */
+  char cause[CAUSE_TEXT]; /* of a failed launch */
   int64_t fault_step;
   int fault_times; /* in a row at that step */
 } Driver;
@@ -206,7 +206,7 @@ static void tell_exit(Driver *d, int32_t rank) {
 /* A launcher has no business to end before its ranks have. */
 static void look_at_launcher(Driver *d) {
   const GwProcess *launcher = gw__epoch_launcher(&d->epoch);
-  char how[GW_PROCESS_TEXT], text[GW_DRIVER_TEXT / 2], said[GW_BOARD_TEXT] = "";
+  char how[GW_PROCESS_TEXT], text[CAUSE_TEXT], said[GW_BOARD_TEXT] = "";
   int32_t rank = 0;
   if (!launcher->ended || d->launch_failed || d->stopping) return;
   while (rank < d->epoch.ranks && d->epoch.processes[rank].ended) rank++;
