@@ -650,6 +650,7 @@ int main(int argc, char **argv) {
   if (argc > 4 && strncmp(argv[1], "--", 2) == 0) {
     int32_t rank;
     Work work = work_parse(argv, &rank);
+    alarm(100); /* should the test fail to stop it */
     return rank < 0 ? launcher_main(&work) : rank_main(&work, rank);
   }
   t.seed = gw_test_seed(argc, argv, 1);
