@@ -3,8 +3,8 @@
  * caller's, through GwDriverHooks.
  *
  * An epoch has a board (comm/board.h) of its own, named by `prefix` and the epoch's number. Ranks
- * are the machine's children (GW_LAUNCH_LOCAL: one command each; they die with the supervisor) or
- * those of a launcher such as mpirun (GW_LAUNCH_LAUNCHER: one command for all; then a rank is known
+ * are this process's children (GW_LAUNCH_LOCAL: one command each; they die with it) or those of a
+ * launcher such as mpirun (GW_LAUNCH_LAUNCHER: one command for all; then a rank is known
  * once it has opened the board). Ranks open the board, set `state` READY and later ENDED, and count
  * `progress`, also while they load and while they save: what stands still for too long is a hang.
  *
@@ -28,14 +28,15 @@ typedef struct {
   const char *board;            /* its name */
 } GwLaunch;
 
-/* All but the first four may be NULL. None is called again once one has failed. */
+/* holds, outside and op_name may be NULL. */
 typedef struct {
   void *self;
   /* What the run's folder says. No process of the run is left when it is asked. */
   GwStatus (*past)(void *self, GwSupervisorPast *out);
   /* Make durable that nothing older than `epoch` counts. If it fails, the run stops. */
   GwStatus (*fence)(void *self, uint64_t epoch);
-  /* The command line of `rank`, or (-1) of the launcher, into `out`, which is empty. */
+  /* The command line of `rank`, or (-1) of the launcher, into `out`, which is empty. A
+   * failure is one of the launch: it is tried again. */
   GwStatus (*command)(void *self, const GwLaunch *launch, int32_t rank, GwArgv *out);
   /* A line for the journal about a launch, a fault, a wait or the end. */
   void (*report)(void *self, const GwAction *action, const char *text);
