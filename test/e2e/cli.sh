@@ -15,7 +15,7 @@ for flag in --help -h; do
   check "$flag has an example" has "$out" "example:"
   check "$flag: nothing on stderr" test -z "$err"
 done
-mapfile -t commands < <(sed -n 's/^X(\([a-z]*\),.*/\1/p' "$source/app/commands.def")
+mapfile -t commands < <(sed -n 's/^X(\([a-z]*\), "[^"].*/\1/p' "$source/app/commands.def")
 check "commands.def has rows" test ${#commands[@]} -gt 0
 
 run --version
