@@ -3,7 +3,7 @@
 #include "godwit/cluster.h"
 
 int gw_command_rank(int argc, char **argv) {
-  GwRankOptions rank = {.train = {.steps = -1}, .rank = -1, .ranks = 1};
+  GwRankOptions rank = {.train = {.steps = -1}, .rank = -1, .ranks = 1, .snapshot = -1};
   int32_t threads = 0;
   const GwOption options[] = {
       {"run", "DIR", "the run's folder", GW_OPTION_TEXT, &rank.train.run_dir, 0, 0},
@@ -11,6 +11,8 @@ int gw_command_rank(int argc, char **argv) {
       {"job", "NAME", "what the names of its shared memory begin with", GW_OPTION_TEXT, &rank.job,
        0, 0},
       {"epoch", "N", "the launch that it belongs to", GW_OPTION_U64, &rank.epoch, 0, 0},
+      {"snapshot", "N", "go on from the snapshot of step N", GW_OPTION_I64, &rank.snapshot, 0,
+       1e15},
       {"ranks", "N", "how many there are", GW_OPTION_I32, &rank.ranks, 1, 1e6},
       {"rank", "R", "which one it is; without it MPI says so", GW_OPTION_I32, &rank.rank, 0, 1e6},
       {"ranks-per-node", "K", "so many ranks count as a node", GW_OPTION_I32, &rank.ranks_per_node,

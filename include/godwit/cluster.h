@@ -14,7 +14,7 @@ typedef struct {
   int32_t ranks_per_node; /* > 0: so many ranks count as a node of their own, to try it out */
 } GwClusterOptions;
 
-/* As gw_train. Ranks that die or hang are started again, from the last checkpoint; GW_IO when that
+/* As gw_train. Ranks that die or hang are started again, from the last snapshot or checkpoint; GW_IO when that
  * leads nowhere: the message has the last fault. GW_USAGE: more ranks than lanes. */
 GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out);
 
@@ -23,6 +23,7 @@ typedef struct {
   GwTrainOptions train; /* run_dir and data_dir; the recipe is the run's */
   const char *job;      /* what the names of the run's shared memory begin with */
   uint64_t epoch;
+  int64_t snapshot;    /* go on from the snapshot of this step; -1: from a checkpoint */
   int32_t rank, ranks; /* rank -1: as MPI says */
   int32_t ranks_per_node;
 } GwRankOptions;

@@ -69,6 +69,7 @@ typedef struct {
   int64_t log_every, validate_every,
       checkpoint_every;     /* steps; 0 is off (checkpoint: only at the end) */
   int64_t validate_tokens;  /* upper bound per validation while training; 0 means all */
+  int64_t snapshot_every;   /* steps between snapshots in memory, with ranks; 0: none */
   int32_t keep_checkpoints; /* the newest n are kept; >= 1 */
   bool keep_packed;         /* weights stay packed for the lanes of a step; changes no result */
   int64_t memory_limit;     /* bytes that training may plan for; 0: none. No result depends on it */

@@ -70,6 +70,9 @@ static GwStatus train(const GwRankOptions *options, Seat *seat) {
   GW_TRY(gw_recipe_load(path, NULL, 0, &recipe));
   train.recipe = &recipe;
   train.resume = true;
+  seat->rank.run = gw_job_run(options->job, gw_recipe_identity(&recipe));
+  seat->rank.epoch = options->epoch;
+  seat->rank.snapshot = options->snapshot;
   GW_TRY(gw_train_rank(&train, &seat->rank, &report));
   if (gw_world_place(seat->rank.world)->rank == 0) GW_TRY(leave_report(options->job, &report));
   return gw_world_finish(seat->rank.world);

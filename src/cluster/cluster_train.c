@@ -11,6 +11,7 @@
 #include "data/sampler.h"
 #include "godwit/cluster.h"
 #include "godwit/log.h"
+#include "state/snapshot.h"
 #include "train/run_data.h"
 #include "train/run_folder.h"
 
@@ -21,6 +22,7 @@ typedef struct {
   GwRunFolder folder;
   char run_dir[sizeof(((GwTrainReport *)NULL)->run_dir)];
   char job[GW_SHARED_NAME_MAX], report_name[GW_SHARED_NAME_MAX];
+  uint64_t run;    /* of snapshots */
   GwShared report; /* a GwTrainReport, rank 0's */
 } Cluster;
 
@@ -99,9 +101,36 @@ static GwStatus command(void *self, const GwLaunch *launch, int32_t rank, GwArgv
   GW_TRY(gw_argv_add(out, "--epoch=%" PRIu64, launch->epoch));
   GW_TRY(gw_argv_add(out, "--ranks=%d", ranks));
   if (rank >= 0) GW_TRY(gw_argv_add(out, "--rank=%d", rank));
+  if (launch->from == GW_FROM_SNAPSHOT)
+    GW_TRY(gw_argv_add(out, "--snapshot=%" PRId64, launch->step));
   if (c->options->ranks_per_node > 0)
     GW_TRY(gw_argv_add(out, "--ranks-per-node=%d", c->options->ranks_per_node));
   return add_options(&c->options->train, out);
+}
+
+typedef struct {
+  void (*found)(void *driver, const GwEvent *event);
+  void *driver;
+} Finding;
+
+static GwStatus tell_found(void *context, const GwSnapshotInfo *info, uint64_t bytes) {
+  (void)bytes;
+  const Finding *finding = context;
+  finding->found(finding->driver, &(GwEvent){.kind = GW_EVENT_FOUND,
+                                             .step = info->step,
+                                             .share = info->share,
+                                             .shares = info->shares});
+  return GW_OK;
+}
+
+/* What an earlier supervisor's ranks have left in memory; a new run begins with nothing. */
+static GwStatus holds(void *self, void (*found)(void *driver, const GwEvent *event), void *driver) {
+  const Cluster *c = self;
+  Finding finding = {found, driver};
+  uint64_t epoch;
+  GW_TRY(read_epoch(c, &epoch));
+  if (epoch == 0) return gw_snapshot_remove_all(c->run);
+  return gw_snapshot_find(c->run, tell_found, &finding);
 }
 
 static void report(void *self, const GwAction *action, const char *text) {
@@ -131,6 +160,7 @@ static GwStatus open_run(Cluster *c) {
                             &c->folder));
   GW_TRY(gw_job_name(c->run_dir, c->job));
   gw_job_clear(c->job);
+  c->run = gw_job_run(c->job, gw_recipe_identity(&c->recipe));
   gw_job_report(c->job, c->report_name);
   return gw_shared_create(c->report_name, sizeof(GwTrainReport), &c->report);
 }
@@ -156,10 +186,15 @@ static GwStatus supervise(Cluster *c, GwTrainReport *out) {
   options.supervisor.slots = c->options->ranks;
   options.supervisor.last_step = train->steps >= 0 ? train->steps : c->recipe.train.steps;
   options.supervisor.tries = 3;
-  GwDriverHooks hooks = {
-      .self = c, .past = past, .fence = fence, .command = command, .report = report};
+  GwDriverHooks hooks = {.self = c,
+                         .past = past,
+                         .fence = fence,
+                         .command = command,
+                         .report = report,
+                         .holds = holds};
   GwDriverResult result;
   GW_TRY(gw_driver_run(&options, &hooks, &result));
+  (void)gw_snapshot_remove_all(c->run); /* all is in the last checkpoint */
   memcpy(out, c->report.data, sizeof *out);
   if (out->run_dir[0]) return GW_OK;
   return gw_fail(GW_IO, "%s: the ranks have ended without a report", c->run_dir);

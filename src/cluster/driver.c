@@ -153,12 +153,20 @@ static void tell_new(Driver *d, GwEventKind kind, int64_t step, int64_t *told) {
   tell(d, (GwEvent){.kind = kind, .step = step});
 }
 
+/* The newest step of which every rank keeps its share. */
+static int64_t whole_snapshot(const GwEpoch *epoch) {
+  int64_t newest = INT64_MAX;
+  for (int32_t r = 0; r < epoch->ranks; r++)
+    newest = gw_min_i64(newest, epoch->board->row[r].snapshot);
+  return newest;
+}
+
 static void look_at_board(Driver *d) {
   GwEpoch *epoch = &d->epoch;
   if (epoch->ranks == 0) return;
   gw__epoch_adopt(epoch);
   /* Read before the steps: a snapshot is of one that is committed. */
-  int64_t snapshot = epoch->board->snapshot, checkpoint = epoch->board->checkpoint;
+  int64_t snapshot = whole_snapshot(epoch), checkpoint = epoch->board->checkpoint;
   int64_t committed = epoch->board->committed;
   bool all = true;
   if (epoch->board->restored >= 0 && !epoch->restored_told) {

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash64.h"
 
@@ -25,6 +26,10 @@ void gw_job_world(const char *job, uint64_t epoch, char out[GW_SHARED_NAME_MAX])
 
 void gw_job_report(const char *job, char out[GW_SHARED_NAME_MAX]) {
   snprintf(out, GW_SHARED_NAME_MAX, "%.100s-report", job);
+}
+
+uint64_t gw_job_run(const char *job, uint64_t recipe_identity) {
+  return gw_hash_bytes(job, strlen(job), recipe_identity);
 }
 
 static GwStatus remove_area(void *context, const char *name) {

@@ -27,10 +27,11 @@ GwStatus gw_board_create(const char *name, uint64_t epoch, int32_t ranks, GwShar
   GwBoard *board = area.data;
   board->epoch = epoch;
   board->ranks = ranks;
-  board->restored = board->committed = board->snapshot = board->checkpoint = -1;
+  board->restored = board->committed = board->checkpoint = -1;
   for (int32_t r = 0; r < ranks; r++) {
     board->row[r].op = board->row[r].accused = -1;
     board->row[r].bad_copy = -1;
+    board->row[r].snapshot = -1;
   }
   __atomic_store_n(&board->magic, magic, __ATOMIC_SEQ_CST);
   *shared = area;

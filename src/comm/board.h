@@ -19,6 +19,7 @@ typedef struct {
   _Atomic int32_t op;       /* number in the lane program of the op under way; -1: between them */
   _Atomic int64_t step;     /* under way */
   _Atomic int64_t progress; /* grows with everything that is done */
+  _Atomic int64_t snapshot; /* the newest step of which it keeps its share; -1: none */
   _Atomic int64_t bad_copy; /* the snapshot of this step was to be restored, and cannot; -1: none */
   _Atomic uint64_t born;    /* gw_process_look: is `pid` still this rank? */
   _Atomic int32_t accused;  /* a rank that computed wrongly, found by this one; -1: none */
@@ -33,10 +34,9 @@ typedef struct {
   _Atomic int32_t end_asked;  /* by the supervisor: checkpoint and exit */
   _Atomic int32_t fenced;     /* likewise: this epoch is over, nothing of it counts any more */
   _Atomic int64_t restored;   /* the step whose state the ranks go on from; -1: not known yet */
-  _Atomic int64_t committed;  /* steps; -1 before any. Rank 0 writes these four */
-  _Atomic int64_t snapshot;   /* the newest whole one's step, -1: none */
-  _Atomic int64_t checkpoint; /* likewise on disk */
-  _Atomic uint32_t bell;      /* changes with every change of the four, and is woken */
+  _Atomic int64_t committed;  /* steps; -1 before any. Rank 0 writes these three */
+  _Atomic int64_t checkpoint; /* the newest on disk; -1: none */
+  _Atomic uint32_t bell;      /* changes with every change of the three, and is woken */
   GwBoardRow row[];           /* [ranks] */
 } GwBoard;
 
@@ -51,7 +51,7 @@ GwStatus gw_board_open(const char *name, uint64_t epoch, int32_t rank, int32_t r
 GwStatus gw_board_look(const char *name, GwShared *shared, GwBoard **out);
 /* By the supervisor. From now on gw_board_open fails: every rank that counts has its pid here. */
 void gw_board_fence(GwBoard *board);
-/* Rank 0: one of the four counters is now `step`; rings the bell. */
+/* Rank 0: one of the three counters is now `step`; rings the bell. */
 void gw_board_tell(GwBoard *board, _Atomic int64_t *counter, int64_t step);
 /* Why this rank ends, for the journal: cut to fit, on one line. What was said first stays. */
 void gw_board_say(GwBoardRow *row, const char *text);

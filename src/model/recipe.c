@@ -40,6 +40,7 @@ GwRecipe gw_recipe_default(void) {
                 .log_every = 10,
                 .validate_every = 200,
                 .checkpoint_every = 500,
+                .snapshot_every = 10,
                 .keep_checkpoints = 2},
       .data = {.seed = 1},
   };

@@ -74,6 +74,7 @@ const GwRecipeKey gw__recipe_keys[GW_RECIPE_KEYS] = {
     I64(train.log_every, 0, 1e12, NOT_IN_IDENTITY, "steps; 0 is never"),
     I64(train.validate_every, 0, 1e12, NOT_IN_IDENTITY, "steps; 0 is never"),
     I64(train.checkpoint_every, 0, 1e12, NOT_IN_IDENTITY, "steps; 0 is at the end only"),
+    I64(train.snapshot_every, 0, 1e12, NOT_IN_IDENTITY, "steps, with ranks; 0 is never"),
     I64(train.validate_tokens, 0, 1e15, NOT_IN_IDENTITY, "at most, while training; 0 is all"),
     I32(train.keep_checkpoints, 1, 1e6, NOT_IN_IDENTITY, "the newest are kept"),
     BOOL(train.keep_packed, NOT_IN_IDENTITY, "weights stay packed for the lanes of a step"),

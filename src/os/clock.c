@@ -19,6 +19,11 @@ void gw_clock_utc(char out[24]) {
   strftime(out, 24, "%Y-%m-%dT%H:%M:%SZ", &parts);
 }
 
+void gw_clock_sleep(uint64_t ns) {
+  struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+  nanosleep(&time, NULL);
+}
+
 uint64_t gw_memory_peak_bytes(void) {
   struct rusage usage;
   return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;

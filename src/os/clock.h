@@ -5,6 +5,7 @@
 #include "base/base.h"
 
 uint64_t gw_clock_ns(void);
+void gw_clock_sleep(uint64_t ns);
 /* "2026-11-22T14:39:05Z" into a buffer of at least 24 bytes. */
 void gw_clock_utc(char out[24]);
 

@@ -13,6 +13,8 @@ typedef struct {
   GwWorld *world;
   GwBoard *board;           /* NULL: no supervisor */
   GwBoardRow *row;          /* of this rank; NULL: none */
+  uint64_t run, epoch;      /* whose snapshots are taken */
+  int64_t snapshot;         /* go on from the snapshot of this step; -1: from a checkpoint */
   const GwMomentHook *hook; /* sees every moment of the run; NULL: none */
 } GwRank;
 

@@ -11,8 +11,10 @@
 #include "os/probe.h"
 #include "train/deal.h"
 #include "train/rank.h"
+#include "train/rank_snapshot.h"
 #include "train/run_data.h"
 #include "train/run_folder.h"
+#include "train/saver.h"
 #include "train/trainer.h"
 
 /* What a rank tells all others with each step. */
@@ -33,6 +35,8 @@ typedef struct {
   GwEvaluator *evaluator; /* NULL without validation data */
   GwSampler sampler;
   GwPrefetch *prefetch; /* of the steps to come */
+  GwRankSnapshots snapshots;
+  GwSaver *saver; /* of rank 0 */
   bool way_told;
   uint64_t *signatures; /* of the step's lanes */
   GwObserver watch;     /* puts progress on the board */
@@ -42,6 +46,7 @@ typedef struct {
   GwArena arena;
   int64_t step, last;   /* done; to be done */
   int64_t saved;        /* the newest checkpoint's step, -1: none */
+  int64_t gathered;     /* the last step whose moments every node was given */
   uint64_t training_ns; /* spent in steps */
   int64_t trained_tokens;
   GwProgress progress;
@@ -186,12 +191,35 @@ static GwStatus agree_on_step(Run *run) {
   return GW_OK;
 }
 
-static GwStatus restore(Run *run) {
-  run->saved = -1;
+/* Snapshots are for ranks that may have to begin again. */
+static GwStatus create_snapshots(Run *run) {
+  const GwRank *rank = run->rank;
+  if (!rank || run->recipe.train.snapshot_every == 0) return GW_OK;
+  return gw_rank_snapshots_create(run->trainer, run->place, rank->run, rank->epoch,
+                                  &run->snapshots);
+}
+
+static GwStatus restore_snapshot(Run *run) {
+  int64_t step = run->rank->snapshot;
+  GwStatus status = gw_rank_snapshots_restore(&run->snapshots, world_of(run), step);
+  if (status != GW_OK && run->rank->row) atomic_store(&run->rank->row->bad_copy, step);
+  GW_TRY(status);
+  run->step = step;
+  gw_trainer_state_changed(run->trainer);
+  return GW_OK;
+}
+
+static GwStatus restore_checkpoint(Run *run) {
   if (writes(run)) GW_TRY(load(run));
   if (run->rank) GW_TRY(gw_world_barrier(world_of(run)));
   if (!writes(run) && run->place->node_rank == 0) GW_TRY(load(run));
-  if (run->rank) GW_TRY(agree_on_step(run));
+  return run->rank ? agree_on_step(run) : GW_OK;
+}
+
+static GwStatus restore(Run *run) {
+  run->saved = run->gathered = -1;
+  bool memory = run->rank && run->rank->snapshot >= 0 && run->snapshots.trainer;
+  GW_TRY(memory ? restore_snapshot(run) : restore_checkpoint(run));
   if (!writes(run)) return GW_OK;
   if (run->step > 0) gw_ledger_reach(run->folder.ledger, run->step);
   return gw_jsonl_cut(&run->folder.metrics, "step", run->step);
@@ -211,6 +239,7 @@ static GwStatus set_up(Run *run) {
   run->last = run->options->steps >= 0 ? run->options->steps : run->recipe.train.steps;
   GW_TRY(create_compute(run));
   GW_TRY(open_folder(run));
+  GW_TRY(create_snapshots(run));
   GW_TRY(restore(run));
   GW_TRY(read_ahead(run));
   gw_run_folder_journal(&run->folder, run->step > 0 ? "resume" : "start", run->step,
@@ -228,6 +257,8 @@ static GwStatus set_up(Run *run) {
 }
 
 static void tear_down(Run *run) {
+  gw_saver_destroy(run->saver);
+  gw_rank_snapshots_destroy(&run->snapshots);
   gw_prefetch_destroy(run->prefetch);
   gw_run_folder_close(&run->folder);
   gw_evaluator_destroy(run->evaluator);
@@ -342,37 +373,89 @@ static GwStatus validate(Run *run, int64_t max_tokens) {
   return GW_OK;
 }
 
+static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
 /* A checkpoint that cannot be written for lack of space is reported and the run goes on with the
  * older one. */
-static GwStatus save(Run *run) {
-  if (run->saved == run->step) return GW_OK;
-  GW_TRY(gw_trainer_gather(run->trainer));
-  if (!writes(run)) return GW_OK;
-  GwCheckpointInfo info = {.step = run->step,
-                           .recipe_identity = gw_recipe_identity(&run->recipe),
-                           .state_hash = run->report.state_hash};
-  gw_run_folder_sync(&run->folder);
-  GW_TRY(moment(run, GW_MOMENT_SAVE, run->step));
-  GwStatus status = gw_checkpoint_save(run->folder.fs, run->folder.checkpoints, &info,
-                                       gw_trainer_state(run->trainer), GW_STATE_GROUPS,
-                                       run->recipe.train.keep_checkpoints);
+static GwStatus tell_saved(Run *run, const GwCheckpointInfo *info, GwStatus status) {
   if (status == GW_OK) {
-    run->saved = run->step;
-    gw_run_folder_journal(&run->folder, "checkpoint", run->step,
-                          json_pack("{s:o}", "state_hash", gw_json_from_hash(info.state_hash)));
+    run->saved = info->step;
+    gw_run_folder_journal(&run->folder, "checkpoint", info->step,
+                          json_pack("{s:o}", "state_hash", gw_json_from_hash(info->state_hash)));
     if (run->rank && run->rank->board)
-      gw_board_tell(run->rank->board, &run->rank->board->checkpoint, run->step);
-    GW_TRY(moment(run, GW_MOMENT_SAVED, run->step));
+      gw_board_tell(run->rank->board, &run->rank->board->checkpoint, info->step);
+    GW_TRY(moment(run, GW_MOMENT_SAVED, info->step));
   } else if (status == GW_NO_SPACE || status == GW_IO) {
     gw_log(GW_LOG_WARNING, "no checkpoint at step %lld, the older one is kept: %s",
-           (long long)run->step, gw_error_message());
-    gw_run_folder_journal(&run->folder, "checkpoint_failed", run->step,
+           (long long)info->step, gw_error_message());
+    gw_run_folder_journal(&run->folder, "checkpoint_failed", info->step,
                           json_pack("{s:s}", "why", gw_error_message()));
   }
   return status;
 }
 
-static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+/* What has become of the checkpoint under way; BUSY: nothing yet. */
+static GwSaverState look_at_saver(Run *run, GwStatus *status) {
+  GwCheckpointInfo info;
+  if (!run->saver) return GW_SAVER_IDLE;
+  GwSaverState state = gw_saver_look(run->saver, &info, status);
+  if (state == GW_SAVER_DONE) *status = tell_saved(run, &info, *status);
+  return state;
+}
+
+/* Waits for the checkpoint under way: that is progress, as the disk may be slow. */
+static GwStatus await_saver(Run *run) {
+  GwStatus status = GW_OK;
+  while (look_at_saver(run, &status) == GW_SAVER_BUSY) {
+    gw_clock_sleep(1000000);
+    if (run->rank->row) atomic_fetch_add(&run->rank->row->progress, 1);
+  }
+  return status;
+}
+
+static GwStatus save_behind(Run *run, const GwCheckpointInfo *info) {
+  if (!run->saver)
+    GW_TRY(gw_saver_create(run->folder.fs, run->folder.checkpoints,
+                           run->recipe.train.keep_checkpoints, gw_trainer_state(run->trainer),
+                           GW_STATE_GROUPS, &run->saver));
+  GW_TRY(await_saver(run));
+  return gw_saver_begin(run->saver, info, run->pool);
+}
+
+/* Ranks go on while rank 0 saves behind them. */
+static GwStatus save(Run *run) {
+  if (run->gathered != run->step) GW_TRY(gw_trainer_gather(run->trainer));
+  run->gathered = run->step;
+  if (!writes(run)) return GW_OK;
+  if (run->rank) GW_TRY(await_saver(run));
+  if (run->saved == run->step) return GW_OK;
+  GwCheckpointInfo info = {.step = run->step,
+                           .recipe_identity = gw_recipe_identity(&run->recipe),
+                           .state_hash = run->report.state_hash};
+  gw_run_folder_sync(&run->folder);
+  GW_TRY(moment(run, GW_MOMENT_SAVE, run->step));
+  if (run->rank) return save_behind(run, &info);
+  return tell_saved(run, &info,
+                    gw_checkpoint_save(run->folder.fs, run->folder.checkpoints, &info,
+                                       gw_trainer_state(run->trainer), GW_STATE_GROUPS,
+                                       run->recipe.train.keep_checkpoints));
+}
+
+/* A rank's share of the state, kept in memory; and what became of the checkpoint under way. */
+static GwStatus keep(Run *run) {
+  GwStatus status = GW_OK;
+  if (run->snapshots.trainer && due(run->step, run->recipe.train.snapshot_every)) {
+    gw_rank_snapshots_take(&run->snapshots, run->step, run->report.state_hash);
+    if (run->rank->row) atomic_store(&run->rank->row->snapshot, run->step);
+  }
+  (void)look_at_saver(run, &status);
+  return status;
+}
+
+/* The run goes on without a checkpoint that found no room. */
+static GwStatus forgiven(GwStatus status) {
+  return status == GW_NO_SPACE || status == GW_IO ? GW_OK : status;
+}
 
 static GwStatus train_to_the_end(Run *run) {
   gw_progress_begin(&run->progress, "train");
@@ -384,15 +467,13 @@ static GwStatus train_to_the_end(Run *run) {
     run->training_ns += spent;
     run->trained_tokens += step.tokens;
     GW_TRY(record(run, &step, (double)spent * 1e-9));
+    GW_TRY(forgiven(keep(run)));
     GW_TRY(moment(run, GW_MOMENT_MADE, run->step));
     show(run, &step);
     if (run->step == run->last) break;
     if (due(run->step, run->recipe.train.validate_every))
       GW_TRY(validate(run, run->recipe.train.validate_tokens));
-    if (due(run->step, run->recipe.train.checkpoint_every)) {
-      GwStatus status = save(run);
-      if (status != GW_OK && status != GW_NO_SPACE && status != GW_IO) return status;
-    }
+    if (due(run->step, run->recipe.train.checkpoint_every)) GW_TRY(forgiven(save(run)));
   }
   if (run->progress.terminal && writes(run))
     gw_progress_end(&run->progress, "step %lld  loss %.4f", (long long)run->step, run->report.loss);
@@ -402,6 +483,7 @@ static GwStatus train_to_the_end(Run *run) {
 static GwStatus finish(Run *run) {
   run->report.interrupted = run->step < run->last;
   GW_TRY(save(run));
+  if (run->rank && writes(run)) GW_TRY(await_saver(run));
   if (!run->report.interrupted) GW_TRY(validate(run, 0));
   gw_run_folder_journal(&run->folder, run->report.interrupted ? "stop" : "end", run->step, NULL);
   return GW_OK;

@@ -131,9 +131,9 @@ static int run_steps(const Work *w, int32_t rank, GwBoard *board, Stamp *stamp) 
     row->step = step + 1;
     if (!meet(board, row, step)) break;
     row->progress++;
+    if (rank == 0) gw_board_tell(board, &board->committed, step);
+    if (step % 2 == 0) row->snapshot = step;
     if (rank > 0) continue;
-    gw_board_tell(board, &board->committed, step);
-    if (step % 2 == 0) gw_board_tell(board, &board->snapshot, step);
     if (!board->end_asked) continue;
     gw_board_tell(board, &board->checkpoint, step);
     break;
