@@ -6,6 +6,7 @@
 
 #include "base/hash64.h"
 #include "op/constants.h"
+#include "os/clock.h"
 
 enum { NOTES_MOST = 1024 };
 
@@ -120,7 +121,10 @@ GwStatus gw_exchange_counts(GwExchange *x, int64_t tally[3], uint64_t *signature
 }
 
 GwStatus gw_exchange_sums(GwExchange *x) {
-  return gw_world_reduce(x->world, x->sums, x->sum_first);
+  uint64_t start = gw_clock_ns();
+  GwStatus status = gw_world_reduce(x->world, x->sums, x->sum_first);
+  x->transfer_ns += gw_clock_ns() - start;
+  return status;
 }
 
 GwStatus gw_exchange_squares(GwExchange *x, double *squares, uint64_t *signature) {
@@ -208,7 +212,9 @@ GwStatus gw_exchange_params(GwExchange *x, const uint64_t hash[GW_STATE_HASHES],
   size_t words = 3 + gw_align_up(bytes, sizeof(uint64_t)) / sizeof(uint64_t);
   uint64_t *mine = x->room, *all = x->room + words;
   GW_ASSERT(bytes <= NOTES_MOST);
+  uint64_t start = gw_clock_ns();
   GW_TRY(gw_world_spread(x->world, x->params, x->param_first));
+  x->transfer_ns += gw_clock_ns() - start;
   mine[0] = hash[0];
   mine[1] = hash[1];
   mine[2] = bad;

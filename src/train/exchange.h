@@ -16,6 +16,7 @@ typedef struct {
   const uint64_t *seeds; /* of the state hash, three per parameter; the trainer's */
   char *params;          /* what the node's ranks share */
   uint64_t *room;        /* for what is gathered: ours, then everybody's */
+  uint64_t transfer_ns;  /* spent on moving sums and parameters, all steps together */
 } GwExchange;
 
 /* The buffers that the ranks of a node share; collective. The parameters and the moments are there

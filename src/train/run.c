@@ -12,6 +12,7 @@
 #include "train/deal.h"
 #include "train/rank.h"
 #include "train/rank_snapshot.h"
+#include "train/relief.h"
 #include "train/run_data.h"
 #include "train/run_folder.h"
 #include "train/saver.h"
@@ -20,6 +21,7 @@
 /* What a rank tells all others with each step. */
 typedef struct {
   int64_t stop; /* 1: it was asked to end the run */
+  GwRankTimes times;
 } Note;
 
 typedef struct {
@@ -42,7 +44,11 @@ typedef struct {
   GwObserver watch;     /* puts progress on the board */
   Note *notes;          /* [ranks] */
   int32_t *deal;        /* [ranks + 1], see gw_deal */
-  bool stop;            /* all have agreed to end */
+  GwRelief relief;
+  GwRankTimes *times;                      /* [ranks] */
+  uint64_t input_ns, transfer_ns, disk_ns; /* what they came to at the last note */
+  uint64_t saving_ns;                      /* spent on checkpoints */
+  bool stop;                               /* all have agreed to end */
   GwArena arena;
   int64_t step, last;   /* done; to be done */
   int64_t saved;        /* the newest checkpoint's step, -1: none */
@@ -118,10 +124,11 @@ static GwStatus make_lists(Run *run) {
   run->signatures = GW_ARENA_ARRAY(&run->arena, uint64_t, run->recipe.train.lanes);
   run->notes = GW_ARENA_ARRAY(&run->arena, Note, run->place->ranks);
   run->deal = GW_ARENA_ARRAY(&run->arena, int32_t, run->place->ranks + 1);
-  if (!run->signatures || !run->notes || !run->deal)
+  run->times = GW_ARENA_ARRAY(&run->arena, GwRankTimes, run->place->ranks);
+  if (!run->signatures || !run->notes || !run->deal || !run->times)
     return gw_fail(GW_MEMORY, "no memory for %d lanes", run->recipe.train.lanes);
   gw_deal(run->recipe.train.lanes, run->place->ranks, NULL, run->deal);
-  return GW_OK;
+  return gw_relief_create(run->recipe.train.lanes, run->place->ranks, &run->relief);
 }
 
 static GwStatus create_compute(Run *run) {
@@ -258,6 +265,7 @@ static GwStatus set_up(Run *run) {
 
 static void tear_down(Run *run) {
   gw_saver_destroy(run->saver);
+  gw_relief_destroy(&run->relief);
   gw_rank_snapshots_destroy(&run->snapshots);
   gw_prefetch_destroy(run->prefetch);
   gw_run_folder_close(&run->folder);
@@ -301,6 +309,48 @@ static GwStatus moment(Run *run, GwMoment which, int64_t step) {
   return hook ? hook->at(hook->self, which, step, run->trainer) : GW_OK;
 }
 
+/* What grew since it was last asked. */
+static uint64_t grown(uint64_t *before, uint64_t now) {
+  uint64_t by = now - *before;
+  *before = now;
+  return by;
+}
+
+/* What this rank has spent: on its lanes now, on the rest since the step before. */
+static GwRankTimes spent(Run *run, uint64_t lanes_ns) {
+  int32_t rank = run->place->rank;
+  GwRankTimes times = {.lanes = run->deal[rank + 1] - run->deal[rank]};
+  uint64_t input = grown(&run->input_ns, gw_prefetch_waited_ns(run->prefetch));
+  times.ns[GW_TIME_INPUT] = input;
+  times.ns[GW_TIME_COMPUTE] = lanes_ns > input ? lanes_ns - input : 0;
+  times.ns[GW_TIME_NETWORK] = grown(&run->transfer_ns, gw_trainer_transfer_ns(run->trainer));
+  times.ns[GW_TIME_DISK] = grown(&run->disk_ns, run->saving_ns);
+  return times;
+}
+
+/* Slow ranks get fewer lanes, and those that are well again get theirs back. */
+static GwStatus relieve(Run *run) {
+  for (int32_t r = 0; r < run->place->ranks; r++) run->times[r] = run->notes[r].times;
+  if (!gw_relief_step(&run->relief, run->times, run->deal)) return GW_OK;
+  for (int32_t i = 0; i < run->relief.report_count; i++) {
+    const GwStragglerReport *report = &run->relief.reports[i];
+    int32_t lanes = run->deal[report->rank + 1] - run->deal[report->rank];
+    gw_run_folder_journal(&run->folder, report->slow ? "slow" : "well_again", run->step,
+                          json_pack("{s:i, s:s, s:f, s:i}", "rank", (int)report->rank, "cause",
+                                    gw_time_class_name(report->class), "ratio", report->ratio,
+                                    "lanes", (int)lanes));
+    if (writes(run) && report->slow)
+      gw_log(GW_LOG_WARNING,
+             "rank %d takes %.2f times as long as the others (%s): it gets %d lanes", report->rank,
+             report->ratio, gw_time_class_name(report->class), lanes);
+  }
+  gw_trainer_deal(run->trainer, run->deal[run->place->rank], run->deal[run->place->rank + 1]);
+  gw_prefetch_destroy(run->prefetch);
+  run->prefetch = NULL;
+  run->input_ns = 0;
+  return read_ahead(run);
+}
+
 static GwStatus make_step(Run *run, GwStepReport *out) {
   GwTrainer *trainer = run->trainer;
   Note note;
@@ -308,14 +358,16 @@ static GwStatus make_step(Run *run, GwStepReport *out) {
   if (run->rank && run->rank->row) atomic_store(&run->rank->row->step, run->step + 1);
   GW_TRY(moment(run, GW_MOMENT_BEGIN, run->step + 1));
   gw_trainer_begin(trainer);
+  uint64_t start = gw_clock_ns();
   GW_TRY(gw_trainer_lanes(trainer, run->step, take_batch, run, run->signatures));
+  note.times = spent(run, gw_clock_ns() - start);
   note.stop = wants_to_stop(run);
   GW_TRY(gw_trainer_end(trainer, run->step, &notes, out));
   if (!run->rank) run->notes[0].stop = wants_to_stop(run);
   for (int32_t r = 0; r < run->place->ranks; r++) run->stop |= run->notes[r].stop != 0;
   run->step++;
   tell_way(run);
-  return GW_OK;
+  return run->rank ? relieve(run) : GW_OK;
 }
 
 static GwStatus record(Run *run, const GwStepReport *step, double seconds) {
@@ -406,10 +458,12 @@ static GwSaverState look_at_saver(Run *run, GwStatus *status) {
 /* Waits for the checkpoint under way: that is progress, as the disk may be slow. */
 static GwStatus await_saver(Run *run) {
   GwStatus status = GW_OK;
+  uint64_t start = gw_clock_ns();
   while (look_at_saver(run, &status) == GW_SAVER_BUSY) {
     gw_clock_sleep(1000000);
     if (run->rank->row) atomic_fetch_add(&run->rank->row->progress, 1);
   }
+  run->saving_ns += gw_clock_ns() - start;
   return status;
 }
 

@@ -254,6 +254,8 @@ void gw_trainer_deal(GwTrainer *t, int32_t first, int32_t last) {
   t->lane_end = last;
 }
 
+uint64_t gw_trainer_transfer_ns(const GwTrainer *t) { return t->exchange.transfer_ns; }
+
 int32_t gw_trainer_accused(const GwTrainer *t) { return t->accused; }
 
 void gw_trainer_hook(GwTrainer *t, const GwMomentHook *hook) { t->hook = hook; }

@@ -88,6 +88,9 @@ typedef struct {
  * Collective; `notes` as in gw_exchange_params, NULL: none. */
 GwStatus gw_trainer_end(GwTrainer *trainer, int64_t step, const GwNotes *notes, GwStepReport *out);
 
+/* Time spent so far on moving sums and parameters between ranks. */
+uint64_t gw_trainer_transfer_ns(const GwTrainer *trainer);
+
 /* The rank whose fault a step ended with; -1: none, or nobody knows. */
 int32_t gw_trainer_accused(const GwTrainer *trainer);
 

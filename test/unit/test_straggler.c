@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "cluster/straggler.h"
+#include "train/straggler.h"
 #include "train/deal.h"
 
 enum { RANKS = 4, LANES = 8, SETTLED = 40, SOON = 22, SEEDS = 1000, QUIET_STEPS = 100000 };

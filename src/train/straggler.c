@@ -1,5 +1,5 @@
 /* All is kept as a ring of the last steps; what it says is counted anew with each step. */
-#include "cluster/straggler.h"
+#include "train/straggler.h"
 
 #include <stdlib.h>
 
