@@ -14,8 +14,8 @@ typedef struct {
   int32_t ranks_per_node; /* > 0: so many ranks count as a node of their own, to try it out */
 } GwClusterOptions;
 
-/* As gw_train. Ranks that die or hang are started again, from the last snapshot or checkpoint; GW_IO when that
- * leads nowhere: the message has the last fault. GW_USAGE: more ranks than lanes. */
+/* As gw_train. Ranks that die or hang are started again, from the last snapshot or checkpoint; GW_IO
+ * when that leads nowhere: the message has the last fault. GW_USAGE: more ranks than lanes. */
 GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out);
 
 /* One rank, as the supervisor starts it: `godwit rank`. */

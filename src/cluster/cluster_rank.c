@@ -1,13 +1,16 @@
 /* One rank: its place in the world, its row on the board, and the training loop. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash64.h"
 #include "cluster/job.h"
 #include "cluster/supervisor.h"
 #include "godwit/cluster.h"
 #include "godwit/log.h"
 #include "os/fs.h"
+#include "os/process.h"
 #include "train/rank.h"
 
 static const uint64_t meeting_ns = UINT64_C(120000000000);
@@ -48,6 +51,34 @@ static GwStatus meet(const GwRankOptions *options, Seat *seat) {
   return GW_OK;
 }
 
+/* The program's own bytes, hashed. */
+static GwStatus hash_program(uint64_t *hash) {
+  char path[GW_PATH_MAX];
+  GwMap map;
+  GW_TRY(gw_process_program(path, sizeof path));
+  GW_TRY(gw_map_open(path, &map));
+  *hash = gw_hash_bytes(map.data, map.size, 0);
+  gw_map_close(&map);
+  return GW_OK;
+}
+
+/* All ranks must run the same program: another build may compute other bits. */
+static GwStatus compare_programs(GwWorld *world) {
+  int32_t ranks = gw_world_place(world)->ranks;
+  uint64_t mine, *all = calloc((size_t)ranks, sizeof *all);
+  if (!all) return gw_fail(GW_MEMORY, "no memory for %d ranks", ranks);
+  GwStatus status = hash_program(&mine);
+  if (status == GW_OK) status = gw_world_gather(world, &mine, sizeof mine, all);
+  for (int32_t r = 0; r < ranks && status == GW_OK; r++)
+    if (all[r] != all[0])
+      status = gw_fail(GW_MISMATCH,
+                       "rank %d runs another build of godwit than rank 0; install the "
+                       "same on every machine",
+                       r);
+  free(all);
+  return status;
+}
+
 /* What the run came to, for the supervisor. */
 static GwStatus leave_report(const char *job, const GwTrainReport *report) {
   char name[GW_SHARED_NAME_MAX];
@@ -65,6 +96,7 @@ static GwStatus train(const GwRankOptions *options, Seat *seat) {
   GwTrainReport report;
   GwTrainOptions train = options->train;
   GW_TRY(meet(options, seat));
+  GW_TRY(compare_programs(seat->rank.world));
   if (gw_world_place(seat->rank.world)->rank > 0) gw_log_configure(GW_LOG_WARNING, false);
   GW_TRY(gw_fs_path(path, "%s/recipe.yaml", train.run_dir));
   GW_TRY(gw_recipe_load(path, NULL, 0, &recipe));

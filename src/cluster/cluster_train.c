@@ -45,9 +45,19 @@ static GwStatus read_epoch(const Cluster *c, uint64_t *epoch) {
   return GW_OK;
 }
 
+/* How long the run's last step took, as its metrics say; 0: not known. */
+static uint64_t last_step_ns(const Cluster *c) {
+  char path[GW_PATH_MAX];
+  if (gw_fs_path(path, "%s/metrics.jsonl", c->run_dir) != GW_OK) return 0;
+  json_t *line = gw_jsonl_last(c->folder.fs, path);
+  double seconds = json_number_value(json_object_get(line, "seconds"));
+  json_decref(line);
+  return seconds > 0 ? (uint64_t)(seconds * 1e9) : 0;
+}
+
 static GwStatus past(void *self, GwSupervisorPast *out) {
   const Cluster *c = self;
-  *out = (GwSupervisorPast){.checkpoint = -1};
+  *out = (GwSupervisorPast){.step_ns = last_step_ns(c)};
   GW_TRY(read_epoch(c, &out->epoch));
   out->checkpoint = gw_checkpoint_newest_step(c->folder.fs, c->folder.checkpoints);
   return GW_OK;

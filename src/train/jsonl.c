@@ -79,3 +79,17 @@ GwStatus gw_jsonl_cut(GwJsonl *lines, const char *key, int64_t last) {
   free(text);
   return at < size ? lines->fs->truncate(lines->fs, lines->file, at) : GW_OK;
 }
+
+json_t *gw_jsonl_last(GwFs *fs, const char *path) {
+  char *text = NULL;
+  size_t size = 0;
+  json_t *last = NULL;
+  if (gw_fs_read_all(fs, path, largest_file, &text, &size) != GW_OK) return NULL;
+  size_t end = whole_lines(text, size);
+  if (end > 0) {
+    size_t begin = whole_lines(text, end - 1);
+    last = json_loadb(text + begin, end - begin, 0, NULL);
+  }
+  free(text);
+  return last;
+}

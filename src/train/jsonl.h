@@ -20,6 +20,9 @@ void gw_jsonl_close(GwJsonl *lines); /* a zeroed one is fine */
 /* Writes one object and releases it (NULL: out of memory, dropped with the warning). */
 void gw_jsonl_add(GwJsonl *lines, json_t *object);
 
+/* The last line of a file of JSON lines, NULL when there is none; the caller releases it. */
+json_t *gw_jsonl_last(GwFs *fs, const char *path);
+
 /* Cuts the file before the first line whose whole-number `key` is above `last`. */
 GwStatus gw_jsonl_cut(GwJsonl *lines, const char *key, int64_t last);
 
