@@ -101,6 +101,22 @@ train() {
   shift
   run train "${recipe[@]}" --data "$work/data" --run "$work/$name" "$@"
 }
+# start NAME ARGUMENTS...: as `train`, but in the background, as $pid
+start() {
+  local name=$1
+  shift
+  "$godwit" train "${recipe[@]}" --data "$work/data" --run "$work/$name" "$@" \
+    >"$work/out" 2>"$work/err" </dev/null &
+  pid=$!
+}
+
+# The steps that the run in folder RUN has recorded.
+steps_made() {
+  local lines
+  lines=$(grep -cs '' "$1/metrics.jsonl")
+  echo "${lines:-0}"
+}
+
 # train_undisturbed: the run that others are compared with; its state goes to $expected
 train_undisturbed() {
   train undisturbed

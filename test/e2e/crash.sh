@@ -29,20 +29,6 @@ import json, sys
 for line in open(sys.argv[1]): json.loads(line)" "$run/journal.jsonl"
 }
 
-# start NAME ARGUMENTS...: as `train`, but in the background, as $pid
-start() {
-  local name=$1
-  shift
-  "$godwit" train "${recipe[@]}" --data "$work/data" --run "$work/$name" "$@" \
-    >"$work/out" 2>"$work/err" </dev/null &
-  pid=$!
-}
-
-steps_made() {
-  local lines
-  lines=$(grep -cs '' "$1/metrics.jsonl")
-  echo "${lines:-0}"
-}
 is_saving() { compgen -G "$1/checkpoints/.*step-*" >/dev/null; }
 running() { kill -0 "$pid" 2>/dev/null; }
 

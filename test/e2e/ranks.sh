@@ -57,22 +57,9 @@ else
   echo "built without MPI: no launcher of it is tried"
 fi
 
-# start NAME ARGUMENTS...: in the background, as $pid
-start() {
-  local name=$1
-  shift
-  "$godwit" train "${recipe[@]}" --data "$work/data" --run "$work/$name" "$@" \
-    >"$work/out" 2>"$work/err" </dev/null &
-  pid=$!
-}
-steps_made() {
-  local lines
-  lines=$(grep -cs '' "$work/$1/metrics.jsonl")
-  echo "${lines:-0}"
-}
 reaches() {
   for _ in $(seq 600); do
-    [ "$(steps_made "$1")" -ge "$2" ] && return 0
+    [ "$(steps_made "$work/$1")" -ge "$2" ] && return 0
     sleep 0.05
   done
   return 1
