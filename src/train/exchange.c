@@ -178,6 +178,15 @@ GwStatus gw_exchange_blame(GwExchange *x, uint64_t claimed, uint64_t total, int3
   return GW_OK;
 }
 
+GwStatus gw_exchange_accuse(GwExchange *x, bool bad, int32_t *accused) {
+  uint64_t mine = bad, *answers = x->room;
+  GW_TRY(gw_world_gather(x->world, &mine, sizeof mine, answers));
+  *accused = -1;
+  for (int32_t r = gw_world_place(x->world)->ranks; r-- > 0;)
+    if (answers[r] != 0) *accused = r;
+  return GW_OK;
+}
+
 /* Of the parameters in a slice, as they stand on this node. */
 static uint64_t slice_hash(const GwExchange *x, int32_t rank) {
   const GwShares *shares = &x->plan->shares;
@@ -196,13 +205,10 @@ static uint64_t slice_hash(const GwExchange *x, int32_t rank) {
  * `all`: every rank's row of `words` words, whose first is the hash of its slice. */
 static GwStatus agree(GwExchange *x, const uint64_t *all, size_t words, int32_t *accused) {
   const GwPlace *place = gw_world_place(x->world);
-  uint64_t bad = 0, *answers = x->room;
+  bool bad = false;
   for (int32_t r = place->node_rank; r < place->ranks; r += place->node_ranks)
     bad |= slice_hash(x, r) != all[(size_t)r * words];
-  GW_TRY(gw_world_gather(x->world, &bad, sizeof bad, answers));
-  for (int32_t r = place->ranks; r-- > 0;)
-    if (answers[r] != 0) *accused = r;
-  return GW_OK;
+  return gw_exchange_accuse(x, bad, accused);
 }
 
 GwStatus gw_exchange_params(GwExchange *x, const uint64_t hash[GW_STATE_HASHES], bool bad,

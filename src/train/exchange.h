@@ -47,6 +47,9 @@ GwStatus gw_exchange_squares(GwExchange *exchange, double *squares, uint64_t *si
  * blame, -1 when it cannot be told. `claimed`: Σ signatures of our lanes; `total`: of our slice. */
 GwStatus gw_exchange_blame(GwExchange *exchange, uint64_t claimed, uint64_t total, int32_t *rank);
 
+/* *accused: the lowest rank that found something `bad`; -1: none did. */
+GwStatus gw_exchange_accuse(GwExchange *exchange, bool bad, int32_t *accused);
+
 /* A few bytes that every rank adds to the step's last exchange, for whatever it likes. */
 typedef struct {
   const void *mine;

@@ -34,6 +34,7 @@ struct GwTrainer {
   bool verify;
   uint64_t share_hash; /* of this rank's share of the state, as it was written */
   int32_t accused;     /* see gw_trainer_accused */
+  char failure[512];   /* why our lanes of this step failed; "": they did not */
   bool fresh;          /* no lane is in the sums yet: what stands there is of an earlier step */
 };
 
@@ -224,22 +225,25 @@ uint64_t gw_trainer_hash(const GwTrainer *t, int64_t step) {
   return gw_state_hash(t->groups, GW_STATE_GROUPS, step);
 }
 
-void gw_trainer_state_changed(GwTrainer *t) {
+/* Of what stands in our share of the state. */
+static uint64_t hash_share(const GwTrainer *t) {
   const GwShares *shares = &t->plan.shares;
   const uint64_t *seeds = gw_runner_value(t->update_runner, t->plan.steps.seeds);
   int32_t rank = t->world ? gw_world_place(t->world)->rank : 0;
-  t->share_hash = 0;
-  if (!t->verify) return;
+  uint64_t hash = 0;
   for (int32_t p = shares->begin[rank]; p < shares->begin[rank + 1]; p++) {
     const GwPiece *piece = &shares->pieces[p];
     for (int g = 0; g < GW_STATE_GROUPS; g++) {
       const float *data = t->groups[g].tensors[piece->tensor].data;
-      t->share_hash += gw_hash_blocks(data + piece->first, (size_t)piece->count * sizeof *data,
-                                      (uint64_t)piece->first * sizeof *data / GW_HASH_BLOCK,
-                                      seeds[GW_STATE_GROUPS * piece->tensor + g]);
+      hash += gw_hash_blocks(data + piece->first, (size_t)piece->count * sizeof *data,
+                             (uint64_t)piece->first * sizeof *data / GW_HASH_BLOCK,
+                             seeds[GW_STATE_GROUPS * piece->tensor + g]);
     }
   }
+  return hash;
 }
+
+void gw_trainer_state_changed(GwTrainer *t) { t->share_hash = t->verify ? hash_share(t) : 0; }
 
 GwStatus gw_trainer_gather(GwTrainer *t) {
   if (!t->world) return GW_OK;
@@ -293,6 +297,7 @@ void gw_trainer_begin(GwTrainer *t) {
   memset(gw_runner_value(t->total_runner, t->plan.steps.total_signature), 0, sizeof(uint64_t));
   t->signatures = 0;
   t->fresh = true;
+  t->failure[0] = 0;
 }
 
 GwStatus gw_trainer_lane(GwTrainer *t, int64_t step, int32_t lane, uint64_t *signature) {
@@ -323,16 +328,25 @@ static GwStatus several_at_once(GwTrainer *t, int64_t step, GwLaneSource *source
   return GW_OK;
 }
 
+/* Lanes that end in NaN have often read what another rank holds: that is found out by all together,
+ * in gw_trainer_end, and until then a failure counts as a bad loss. */
+static GwStatus put_off(GwTrainer *t, GwStatus status) {
+  if (status != GW_NUMERIC || !t->world) return status;
+  int64_t *tally = gw_runner_value(t->lane_runner, t->plan.lane.tally);
+  tally[2]++;
+  snprintf(t->failure, sizeof t->failure, "%s", gw_error_message());
+  return GW_OK;
+}
+
 GwStatus gw_trainer_lanes(GwTrainer *t, int64_t step, GwLaneSource *source, void *context,
                           uint64_t *signatures) {
   bool inside = gw_way_next(&t->way) == GW_WAY_INSIDE;
   memset(signatures, 0, (size_t)t->recipe->train.lanes * sizeof *signatures);
   t->lane_signatures = signatures;
   uint64_t start = gw_clock_ns();
-  if (inside)
-    GW_TRY(one_after_the_other(t, step, source, context, signatures));
-  else
-    GW_TRY(several_at_once(t, step, source, context, signatures));
+  GwStatus status = inside ? one_after_the_other(t, step, source, context, signatures)
+                           : several_at_once(t, step, source, context, signatures);
+  GW_TRY(put_off(t, status));
   gw_way_took(&t->way, gw_clock_ns() - start);
   if (t->way.chosen == GW_WAY_INSIDE && t->seats) stay_inside(t);
   return GW_OK;
@@ -388,6 +402,22 @@ static GwStatus wrong_total(GwTrainer *t, int64_t step, uint64_t claimed, uint64
                  (long long)step + 1, whose);
 }
 
+static GwStatus wrong_state(const GwTrainer *t, int64_t step) {
+  return gw_fail(GW_NUMERIC,
+                 "step %lld: the state of rank %d is not what was written to it; "
+                 "resume from the last checkpoint",
+                 (long long)step + 1, t->accused >= 0 ? t->accused : 0);
+}
+
+/* Some rank's lanes have failed: was the state wrong that they were computed from? */
+static GwStatus failed_lanes(GwTrainer *t, int64_t step) {
+  bool bad = t->verify && hash_share(t) != t->share_hash;
+  if (t->world) GW_TRY(gw_exchange_accuse(&t->exchange, bad, &t->accused));
+  if (t->accused >= 0) return wrong_state(t, step);
+  if (t->failure[0]) return gw_fail(GW_NUMERIC, "%s", t->failure);
+  return gw_fail(GW_NUMERIC, "step %lld: the lanes of another rank failed", (long long)step + 1);
+}
+
 /* Runs `update`; with other ranks on our slice. *hash: of the whole new state, but the seeds. */
 static GwStatus update(GwTrainer *t, GwLaneKey key, const GwNotes *notes, uint64_t *hash) {
   uint64_t *parts = gw_runner_value(t->update_runner, t->plan.steps.state_hash);
@@ -397,11 +427,7 @@ static GwStatus update(GwTrainer *t, GwLaneKey key, const GwNotes *notes, uint64
   bool bad = t->verify && parts[2] + parts[3] != t->share_hash;
   *hash = t->share_hash = parts[0] + parts[1];
   if (t->world) GW_TRY(gw_exchange_params(&t->exchange, parts, bad, notes, hash, &t->accused));
-  if (!bad && t->accused < 0) return GW_OK;
-  return gw_fail(GW_NUMERIC,
-                 "step %lld: the state of rank %d is not what was written to it; "
-                 "resume from the last checkpoint",
-                 (long long)key.step + 1, t->accused >= 0 ? t->accused : 0);
+  return bad || t->accused >= 0 ? wrong_state(t, key.step) : GW_OK;
 }
 
 GwStatus gw_trainer_end(GwTrainer *t, int64_t step, const GwNotes *notes, GwStepReport *out) {
@@ -411,6 +437,7 @@ GwStatus gw_trainer_end(GwTrainer *t, int64_t step, const GwNotes *notes, GwStep
   if (t->world)
     GW_TRY(gw_exchange_counts(&t->exchange, tally, t->lane_signatures, t->recipe->train.lanes,
                               &t->signatures));
+  if (tally[2] != 0) return failed_lanes(t, step);
   if (tally[1] == 0) return gw_fail(GW_INVALID, "step %lld has no targets", (long long)step + 1);
   double *hyper = gw_runner_value(t->total_runner, t->plan.steps.total_hyper);
   set_hyper(t, step, tally[1], hyper);

@@ -4,6 +4,7 @@
  * state ends the step, with the rank named. */
 #include "support.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -53,8 +54,8 @@ typedef struct {
   uint64_t signatures[STEPS][LANES], hash;
 } Found;
 
-/* Something that goes wrong at `step` of `rank`, once its lanes are done. */
-typedef enum { WELL, SUMS_OWN, SUMS_OTHERS, PARAMS, MOMENTS } Trouble;
+/* Something that goes wrong at `step` of `rank`, once its lanes are done; NOT_A_NUMBER: before. */
+typedef enum { WELL, SUMS_OWN, SUMS_OTHERS, PARAMS, MOMENTS, NOT_A_NUMBER } Trouble;
 typedef struct {
   Trouble what;
   int32_t rank;
@@ -77,16 +78,19 @@ static void cause(const GwTrainer *trainer, const Fault *fault, int32_t rank, in
   case SUMS_OTHERS: flip(&sums[offset / 4 + 3]); break;
   case PARAMS: flip((float *)state[0].tensors[tensor].data + 3); break;
   case MOMENTS: flip((float *)state[2].tensors[tensor].data + 3); break;
+  case NOT_A_NUMBER: ((float *)state[0].tensors[tensor].data)[3] = NAN; break;
   }
 }
 
 static GwStatus train_steps(GwTrainer *trainer, const GwRecipe *recipe, const GwPlace *place,
                             const Fault *fault, Found *found) {
   for (int64_t step = 0; step < STEPS; step++) {
+    bool now = fault && fault->rank == place->rank && fault->step == step;
+    bool before = now && fault->what == NOT_A_NUMBER;
     gw_trainer_begin(trainer);
+    if (before) cause(trainer, fault, place->rank, place->ranks);
     GW_TRY(gw_trainer_lanes(trainer, step, fill, (void *)recipe, found->signatures[step]));
-    if (fault && fault->rank == place->rank && fault->step == step)
-      cause(trainer, fault, place->rank, place->ranks);
+    if (now && !before) cause(trainer, fault, place->rank, place->ranks);
     GW_TRY(gw_trainer_end(trainer, step, NULL, &found->report[step]));
     found->steps++;
   }
@@ -179,7 +183,7 @@ static void faults_are_seen_and_named(void **state) {
   (void)state;
   Found *found = shared_found();
   GwRecipe recipe = recipe_of(true);
-  for (Trouble what = SUMS_OWN; what <= MOMENTS; what++)
+  for (Trouble what = SUMS_OWN; what <= NOT_A_NUMBER; what++)
     for (int32_t ranks = 2; ranks <= 3; ranks++)
       for (int32_t rank = 0; rank < ranks; rank += ranks - 1) {
         Fault fault = {what, rank, 2};
