@@ -123,12 +123,18 @@ static void tell_commits(Driver *d, int64_t committed) {
   }
 }
 
-/* What a rank's row says. */
-static void look_at_row(Driver *d, int32_t rank) {
+static void tell_recovered(Driver *d, int64_t before) {
+  GwEpoch *epoch = &d->epoch;
+  if (epoch->recovered_told || gw_supervisor_step(d->supervisor) == before) return;
+  epoch->recovered_told = true;
+  if (epoch->epoch > 1 && d->hooks->recovered)
+    d->hooks->recovered(d->hooks->self, epoch->epoch, before + 1);
+}
+
+static void look_at_progress(Driver *d, int32_t rank) {
   const GwBoardRow *row = &d->epoch.board->row[rank];
   GwSeen *seen = &d->epoch.seen[rank];
-  int64_t progress = row->progress, bad_copy = row->bad_copy;
-  int32_t accused = row->accused;
+  int64_t progress = row->progress;
   if (progress != seen->progress) {
     seen->progress = progress;
     seen->progress_at = d->now;
@@ -137,6 +143,14 @@ static void look_at_row(Driver *d, int32_t rank) {
     seen->ready = true; /* told as early as can be: steps may have followed */
     tell_at(d, earliest(d), (GwEvent){.kind = GW_EVENT_READY, .rank = rank});
   }
+}
+
+/* What a rank has found that ends the epoch. */
+static void look_at_findings(Driver *d, int32_t rank) {
+  const GwBoardRow *row = &d->epoch.board->row[rank];
+  GwSeen *seen = &d->epoch.seen[rank];
+  int64_t bad_copy = row->bad_copy;
+  int32_t accused = row->accused;
   if (accused >= 0 && accused < d->epoch.ranks && !seen->accused) {
     seen->accused = true;
     tell_rank(d, GW_EVENT_LIED, accused);
@@ -167,18 +181,22 @@ static void look_at_board(Driver *d) {
   gw__epoch_adopt(epoch);
   /* Read before the steps: a snapshot is of one that is committed. */
   int64_t snapshot = whole_snapshot(epoch), checkpoint = epoch->board->checkpoint;
-  int64_t committed = epoch->board->committed;
-  bool all = true;
+  bool all = true, found = false;
   if (epoch->board->restored >= 0 && !epoch->restored_told) {
     epoch->restored_told = true;
     tell(d, (GwEvent){.kind = GW_EVENT_RESTORED, .step = epoch->board->restored});
   }
   for (int32_t r = 0; r < epoch->ranks; r++) {
-    look_at_row(d, r);
+    look_at_progress(d, r);
     all = all && epoch->seen[r].ready;
+    found = found || epoch->board->row[r].accused >= 0 || epoch->board->row[r].bad_copy >= 0;
   }
   epoch->all_ready = all;
+  int64_t committed = epoch->board->committed; /* read after what was found in a later step, */
+  int64_t before = gw_supervisor_step(d->supervisor);
   tell_commits(d, committed);
+  tell_recovered(d, before);
+  for (int32_t r = 0; r < epoch->ranks && found; r++) look_at_findings(d, r); /* and told first */
   d->result->step = gw_max_i64(d->result->step, committed);
   tell_new(d, GW_EVENT_SNAPSHOT, snapshot, &d->snapshot);
   tell_new(d, GW_EVENT_CHECKPOINT, checkpoint, &d->checkpoint);

@@ -40,6 +40,8 @@ typedef struct {
   GwStatus (*command)(void *self, const GwLaunch *launch, int32_t rank, GwArgv *out);
   /* A line for the journal about a launch, a fault, a wait or the end. */
   void (*report)(void *self, const GwAction *action, const char *text);
+  /* The first step of an epoch that is not the run's first was committed. */
+  void (*recovered)(void *self, uint64_t epoch, int64_t step);
   /* What the hosts hold: calls found() with a GW_EVENT_FOUND for every share, after past(). */
   GwStatus (*holds)(void *self, void (*found)(void *driver, const GwEvent *event), void *driver);
   /* What happens outside of the ranks (hosts lost and back), asked every 20 ms: true and one event,

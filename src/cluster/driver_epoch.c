@@ -34,7 +34,7 @@ GwStatus gw__epoch_start(GwEpoch *epoch, const GwDriverOptions *options, const G
   GW_TRY(gw_board_create(epoch->name, launch->epoch, ranks, &epoch->shared, &epoch->board));
   epoch->epoch = launch->epoch;
   epoch->ranks = ranks;
-  epoch->all_ready = epoch->restored_told = false;
+  epoch->all_ready = epoch->restored_told = epoch->recovered_told = false;
   epoch->started_at = gw_clock_ns();
   memset(epoch->processes, 0, ((size_t)ranks + 1) * sizeof *epoch->processes);
   for (int32_t r = 0; r < ranks; r++) epoch->seen[r] = (GwSeen){.progress_at = epoch->started_at};

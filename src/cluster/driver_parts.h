@@ -24,7 +24,7 @@ typedef struct {
   GwSeen *seen;         /* [ranks] */
   GwProcess *processes; /* [ranks], and the launcher's */
   uint64_t started_at;
-  bool all_ready, restored_told;
+  bool all_ready, restored_told, recovered_told;
 } GwEpoch;
 
 /* Makes the board and starts the processes. After a failure some may run. */

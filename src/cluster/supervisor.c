@@ -93,6 +93,15 @@ uint64_t gw_supervisor_epoch(const GwSupervisor *s) { return s->epoch; }
 int64_t gw_supervisor_step(const GwSupervisor *s) { return s->step; }
 const GwPlacement *gw_supervisor_placement(const GwSupervisor *s) { return &s->placement; }
 
+const char *gw_fault_word(GwFault fault) {
+  static const char *const words[GW_FAULT_COUNT] = {
+#define X(name, word, text) word,
+      GW_FAULT_LIST(X)
+#undef X
+  };
+  return words[fault];
+}
+
 /* ---- actions ---- */
 
 static GwAction *act(GwActions *out, GwActionKind kind, const GwSupervisor *s) {

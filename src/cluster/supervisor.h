@@ -71,24 +71,25 @@ typedef struct {
 } GwEvent;
 
 #define GW_FAULT_LIST(X)                                                                           \
-  X(NONE, "none")                                                                                  \
-  X(DEATH, "a rank died")                                                                          \
-  X(HANG, "a rank hangs")                                                                          \
-  X(STUCK, "all ranks wait for each other")                                                        \
-  X(LIE, "a rank computes wrongly")                                                                \
-  X(HOST, "a host was lost")                                                                       \
-  X(LAUNCH, "the ranks could not be started")                                                      \
-  X(SLOW_START, "the ranks took too long to start")                                                \
-  X(COPY, "a snapshot does not verify")                                                            \
-  X(GROW, "more ranks fit: no fault")                                                              \
-  X(TAKEN_OVER, "the supervisor was replaced")
+  X(NONE, "none", "none")                                                                          \
+  X(DEATH, "death", "a rank died")                                                                 \
+  X(HANG, "hang", "a rank hangs")                                                                  \
+  X(STUCK, "stuck", "all ranks wait for each other")                                               \
+  X(LIE, "lie", "a rank computes wrongly")                                                         \
+  X(HOST, "host", "a host was lost")                                                               \
+  X(LAUNCH, "launch", "the ranks could not be started")                                            \
+  X(SLOW_START, "slow_start", "the ranks took too long to start")                                  \
+  X(COPY, "copy", "a snapshot does not verify")                                                    \
+  X(GROW, "grow", "more ranks fit: no fault")                                                      \
+  X(TAKEN_OVER, "takeover", "the supervisor was replaced")
 
 typedef enum {
-#define X(name, text) GW_FAULT_##name,
+#define X(name, word, text) GW_FAULT_##name,
   GW_FAULT_LIST(X)
 #undef X
       GW_FAULT_COUNT
 } GwFault;
+const char *gw_fault_word(GwFault fault); /* for programs: "death" */
 
 typedef enum { GW_FROM_START, GW_FROM_CHECKPOINT, GW_FROM_SNAPSHOT } GwRestoreFrom;
 

@@ -177,8 +177,8 @@ void gw_run_folder_journal(GwRunFolder *folder, const char *event, int64_t step,
     return;
   }
   gw_clock_utc(time);
-  json_t *line =
-      json_pack("{s:s, s:s, s:I}", "time", time, "event", event, "step", (json_int_t)step);
+  json_t *line = json_pack("{s:s, s:I, s:s, s:I}", "time", time, "ns", (json_int_t)gw_clock_ns(),
+                           "event", event, "step", (json_int_t)step);
   if (line && details) json_object_update(line, details);
   json_decref(details);
   gw_jsonl_add(&folder->journal, line);

@@ -280,7 +280,12 @@ static const char *op_name(void *self, int32_t op) {
 }
 
 static GwStatus drive(void) {
-  GwDriverHooks hooks = {NULL, past, fence, command, on_report, NULL, outside, op_name};
+  GwDriverHooks hooks = {.past = past,
+                         .fence = fence,
+                         .command = command,
+                         .report = on_report,
+                         .outside = outside,
+                         .op_name = op_name};
   return gw_driver_run(&t.options, &hooks, &t.result);
 }
 
@@ -639,7 +644,7 @@ static GwStatus no_fence(void *self, uint64_t epoch) {
 
 static void without_a_fence_nothing_is_launched(void **state) {
   (void)state;
-  GwDriverHooks hooks = {NULL, past, no_fence, command, on_report, NULL, NULL, NULL};
+  GwDriverHooks hooks = {.past = past, .fence = no_fence, .command = command, .report = on_report};
   assert_fails(GW_NO_SPACE, "full", gw_driver_run(&t.options, &hooks, &t.result));
   assert_int_equal(t.launches, 0);
 }
