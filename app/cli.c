@@ -74,7 +74,8 @@ GwOption gw_cli_option_backend(const char **backend) {
 /* " (default X)" for a value that is set before parsing; nothing for zeros and flags. */
 static void print_default(const GwOption *option) {
   switch (option->type) {
-  case GW_OPTION_FLAG: break;
+  case GW_OPTION_FLAG:
+  case GW_OPTION_LIST: break;
   case GW_OPTION_TEXT:
   case GW_OPTION_CHOICE: {
     const char *text = *(const char **)option->value;
@@ -195,10 +196,17 @@ static bool read_choice(const GwOption *option, const char *text) {
   return false;
 }
 
+static bool read_item(GwOptionList *list, const char *text) {
+  if (list->count == GW_OPTION_LIST_MAX) return false;
+  list->items[list->count++] = text;
+  return true;
+}
+
 static bool read_value(const GwOption *option, const char *text) {
   switch (option->type) {
   case GW_OPTION_FLAG: *(bool *)option->value = true; return true;
   case GW_OPTION_TEXT: *(const char **)option->value = text; return true;
+  case GW_OPTION_LIST: return read_item(option->value, text);
   case GW_OPTION_CHOICE: return read_choice(option, text);
   case GW_OPTION_I32:
   case GW_OPTION_I64: return read_integer(option, text);
@@ -212,6 +220,9 @@ static int bad_value(const GwCommand *command, const GwOption *option, const cha
   if (option->type == GW_OPTION_CHOICE)
     return gw_cli_misuse(command->name, "--%s takes %s, not '%s'", option->name, option->argument,
                          text);
+  if (option->type == GW_OPTION_LIST)
+    return gw_cli_misuse(command->name, "--%s can be given %d times at most", option->name,
+                         GW_OPTION_LIST_MAX);
   const char *kind = option->type == GW_OPTION_F64 ? "a number" : "a whole number";
   if (option->min == 0 && option->max == 0)
     return gw_cli_misuse(command->name, "--%s takes %s, not '%s'", option->name, kind, text);

@@ -29,12 +29,19 @@
 typedef enum {
   GW_OPTION_FLAG,   /* bool *: set to true */
   GW_OPTION_TEXT,   /* const char **: borrowed from argv */
+  GW_OPTION_LIST,   /* GwOptionList *: as TEXT, may be given several times */
   GW_OPTION_CHOICE, /* const char **: one of the words in `argument`, "cpu|reference" */
   GW_OPTION_I32,    /* int32_t * */
   GW_OPTION_I64,    /* int64_t * */
   GW_OPTION_U64,    /* uint64_t *: no range */
   GW_OPTION_F64     /* double *: finite */
 } GwOptionType;
+
+enum { GW_OPTION_LIST_MAX = 1024 };
+typedef struct {
+  const char *items[GW_OPTION_LIST_MAX];
+  int32_t count;
+} GwOptionList;
 
 typedef struct {
   const char *name;     /* without dashes */

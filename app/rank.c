@@ -4,6 +4,7 @@
 
 int gw_command_rank(int argc, char **argv) {
   GwRankOptions rank = {.train = {.steps = -1}, .rank = -1, .ranks = 1, .snapshot = -1};
+  GwOptionList inject = {.count = 0};
   int32_t threads = 0;
   const GwOption options[] = {
       {"run", "DIR", "the run's folder", GW_OPTION_TEXT, &rank.train.run_dir, 0, 0},
@@ -18,6 +19,7 @@ int gw_command_rank(int argc, char **argv) {
       {"ranks-per-node", "K", "so many ranks count as a node", GW_OPTION_I32, &rank.ranks_per_node,
        1, 1e6},
       {"steps", "N", "stop after step N", GW_OPTION_I64, &rank.train.steps, 0, 1e15},
+      {"inject", "FAULT", "a fault that the run is to suffer", GW_OPTION_LIST, &inject, 0, 0},
       gw_cli_option_threads(&threads),
       gw_cli_option_isa(&rank.train.isa),
       gw_cli_option_backend(&rank.train.backend),
@@ -37,5 +39,7 @@ int gw_command_rank(int argc, char **argv) {
   if (!rank.train.run_dir || !rank.job)
     return gw_cli_misuse("rank", "--run and --job are needed; the supervisor gives them");
   rank.train.threads = threads;
+  rank.inject = inject.items;
+  rank.inject_count = inject.count;
   return gw_cluster_rank(&rank);
 }

@@ -47,6 +47,7 @@ static int print_json(const GwTrainReport *report) {
 int gw_command_train(int argc, char **argv) {
   GwClusterOptions cluster = {.train = {.steps = -1, .stop = &stop}};
   GwTrainOptions *train = &cluster.train;
+  GwOptionList inject = {.count = 0};
   int32_t threads = 0;
   bool json = false;
   const GwOption options[] = {
@@ -63,6 +64,8 @@ int gw_command_train(int argc, char **argv) {
        GW_OPTION_TEXT, &cluster.launcher, 0, 0},
       {"ranks-per-node", "K", "count every K ranks as a node of their own, to try it out",
        GW_OPTION_I32, &cluster.ranks_per_node, 1, 1e6},
+      {"inject", "FAULT", "break it on purpose, as \"kill:rank=2,step=40\"; see `godwit chaos`",
+       GW_OPTION_LIST, &inject, 0, 0},
       gw_cli_option_threads(&threads),
       gw_cli_option_isa(&train->isa),
       gw_cli_option_backend(&train->backend),
@@ -85,13 +88,15 @@ int gw_command_train(int argc, char **argv) {
   GwArguments arguments;
   int code = 0;
   if (!gw_cli_parse(&command, argc, argv, &arguments, &code)) return code;
-  if (cluster.ranks == 0 && (cluster.launcher || cluster.ranks_per_node))
-    return gw_cli_misuse("train", "--launcher and --ranks-per-node go with --ranks N");
+  if (cluster.ranks == 0 && (cluster.launcher || cluster.ranks_per_node || inject.count))
+    return gw_cli_misuse("train", "--launcher, --ranks-per-node and --inject go with --ranks N");
   GwRecipe recipe;
   GwStatus status = gw_recipe_load(arguments.positionals[0], arguments.overrides,
                                    arguments.override_count, &recipe);
   if (status != GW_OK) return gw_cli_failed(status);
   train->recipe = &recipe;
+  cluster.inject = inject.items;
+  cluster.inject_count = inject.count;
   train->threads = threads;
   signal(SIGINT, on_signal);
   signal(SIGTERM, on_signal);

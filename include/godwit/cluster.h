@@ -12,6 +12,9 @@ typedef struct {
    * follows it: "mpirun -n {ranks}". */
   const char *launcher;
   int32_t ranks_per_node; /* > 0: so many ranks count as a node of their own, to try it out */
+  const char *const
+      *inject; /* [inject_count]: faults that the run is to suffer, as faults.h says */
+  int32_t inject_count;
 } GwClusterOptions;
 
 /* As gw_train. Ranks that die or hang are started again, from the last snapshot or checkpoint; GW_IO
@@ -26,6 +29,8 @@ typedef struct {
   int64_t snapshot;    /* go on from the snapshot of this step; -1: from a checkpoint */
   int32_t rank, ranks; /* rank -1: as MPI says */
   int32_t ranks_per_node;
+  const char *const *inject;
+  int32_t inject_count;
 } GwRankOptions;
 /* Returns the process's exit code, from which the supervisor sees whether to try again. */
 int gw_cluster_rank(const GwRankOptions *options);

@@ -9,6 +9,7 @@
 #include "cluster/supervisor.h"
 #include "godwit/cluster.h"
 #include "godwit/log.h"
+#include "guard/inject.h"
 #include "os/fs.h"
 #include "os/process.h"
 #include "train/rank.h"
@@ -19,6 +20,7 @@ static const uint64_t meeting_ns = UINT64_C(120000000000);
 typedef struct {
   GwRank rank;
   GwShared board;
+  GwInjector *injector;
 } Seat;
 
 static GwStatus take_row(const GwRankOptions *options, int32_t rank, Seat *seat) {
@@ -79,6 +81,20 @@ static GwStatus compare_programs(GwWorld *world) {
   return status;
 }
 
+static GwStatus expect_faults(const GwRankOptions *options, Seat *seat) {
+  if (options->inject_count == 0) return GW_OK;
+  GwInjectorOptions injector = {.specs = options->inject,
+                                .count = options->inject_count,
+                                .run_dir = options->train.run_dir,
+                                .epoch = options->epoch,
+                                .place = gw_world_place(seat->rank.world),
+                                .board = seat->rank.board};
+  GW_TRY(gw_injector_create(&injector, &seat->injector));
+  seat->rank.hook = gw_injector_hook(seat->injector);
+  seat->rank.fs = gw_injector_fs(seat->injector);
+  return GW_OK;
+}
+
 /* What the run came to, for the supervisor. */
 static GwStatus leave_report(const char *job, const GwTrainReport *report) {
   char name[GW_SHARED_NAME_MAX];
@@ -97,6 +113,7 @@ static GwStatus train(const GwRankOptions *options, Seat *seat) {
   GwTrainOptions train = options->train;
   GW_TRY(meet(options, seat));
   GW_TRY(compare_programs(seat->rank.world));
+  GW_TRY(expect_faults(options, seat));
   if (gw_world_place(seat->rank.world)->rank > 0) gw_log_configure(GW_LOG_WARNING, false);
   GW_TRY(gw_fs_path(path, "%s/recipe.yaml", train.run_dir));
   GW_TRY(gw_recipe_load(path, NULL, 0, &recipe));
@@ -130,6 +147,7 @@ int gw_cluster_rank(const GwRankOptions *options) {
   GwStatus status = train(options, &seat);
   if (seat.rank.row && status == GW_OK) atomic_store(&seat.rank.row->state, GW_RANK_ENDED);
   if (seat.rank.row && status != GW_OK) gw_board_say(seat.rank.row, gw_error_message());
+  gw_injector_destroy(seat.injector);
   gw_world_destroy(seat.rank.world);
   gw_shared_close(&seat.board);
   return is_hopeless(status) ? GW_EXIT_HOPELESS : gw_status_exit_code(status);

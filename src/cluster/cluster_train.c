@@ -11,6 +11,7 @@
 #include "data/sampler.h"
 #include "godwit/cluster.h"
 #include "godwit/log.h"
+#include "guard/injection.h"
 #include "state/snapshot.h"
 #include "train/run_data.h"
 #include "train/run_folder.h"
@@ -97,6 +98,12 @@ static GwStatus add_options(const GwTrainOptions *train, GwArgv *out) {
   return GW_OK;
 }
 
+static GwStatus add_faults(const GwClusterOptions *options, GwArgv *out) {
+  for (int32_t i = 0; i < options->inject_count; i++)
+    GW_TRY(gw_argv_add(out, "--inject=%s", options->inject[i]));
+  return GW_OK;
+}
+
 static GwStatus command(void *self, const GwLaunch *launch, int32_t rank, GwArgv *out) {
   const Cluster *c = self;
   int32_t ranks = launch->placement->rank_count;
@@ -115,6 +122,7 @@ static GwStatus command(void *self, const GwLaunch *launch, int32_t rank, GwArgv
     GW_TRY(gw_argv_add(out, "--snapshot=%" PRId64, launch->step));
   if (c->options->ranks_per_node > 0)
     GW_TRY(gw_argv_add(out, "--ranks-per-node=%d", c->options->ranks_per_node));
+  GW_TRY(add_faults(c->options, out));
   return add_options(&c->options->train, out);
 }
 
@@ -148,11 +156,26 @@ static void report(void *self, const GwAction *action, const char *text) {
   bool fault = action->kind == GW_ACTION_REPORT;
   if (action->kind != GW_ACTION_FINISH) gw_log(fault ? GW_LOG_WARNING : GW_LOG_INFO, "%s", text);
   gw_run_folder_journal(&c->folder, fault ? "fault" : "supervisor", action->step,
-                        json_pack("{s:I, s:i, s:s}", "epoch", (json_int_t)action->epoch, "rank",
-                                  (int)action->rank, "what", text));
+                        json_pack("{s:I, s:i, s:s, s:s*}", "epoch", (json_int_t)action->epoch,
+                                  "rank", (int)action->rank, "what", text, "kind",
+                                  fault ? gw_fault_word(action->fault) : NULL));
+}
+
+static void recovered(void *self, uint64_t epoch, int64_t step) {
+  Cluster *c = self;
+  gw_run_folder_journal(&c->folder, "recovered", step,
+                        json_pack("{s:I}", "epoch", (json_int_t)epoch));
 }
 
 /* ---- a run ---- */
+
+/* The ranks parse them again, for themselves. */
+static GwStatus check_faults(const GwClusterOptions *options) {
+  GwInjection *faults;
+  GW_TRY(gw_injections_parse(options->inject, options->inject_count, options->ranks, &faults));
+  free(faults);
+  return GW_OK;
+}
 
 static GwStatus open_run(Cluster *c) {
   const GwTrainOptions *train = &c->options->train;
@@ -163,6 +186,7 @@ static GwStatus open_run(Cluster *c) {
                    "--ranks %d is more than the recipe's %d lanes: train.lanes says into how many "
                    "parts a step can be cut",
                    c->options->ranks, c->recipe.train.lanes);
+  GW_TRY(check_faults(c->options));
   GwSampler sampler; /* what it would say at each rank */
   GW_TRY(gw_sampler_init(c->corpus, c->recipe.data.seed, c->recipe.train.lanes,
                          c->recipe.train.lane_batch, c->recipe.model.context, &sampler));
@@ -201,6 +225,7 @@ static GwStatus supervise(Cluster *c, GwTrainReport *out) {
                          .fence = fence,
                          .command = command,
                          .report = report,
+                         .recovered = recovered,
                          .holds = holds};
   GwDriverResult result;
   GW_TRY(gw_driver_run(&options, &hooks, &result));

@@ -16,6 +16,7 @@ typedef struct {
   uint64_t run, epoch;      /* whose snapshots are taken */
   int64_t snapshot;         /* go on from the snapshot of this step; -1: from a checkpoint */
   const GwMomentHook *hook; /* sees every moment of the run; NULL: none */
+  GwFs *fs;                 /* where the run's folder is; NULL: on the disk */
 } GwRank;
 
 /* Collective. Ends at options->steps, or when the board asks for the end, which all ranks agree on.

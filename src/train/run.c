@@ -97,10 +97,10 @@ static GwStatus check_memory(const Run *run) {
 /* Progress on the board, op by op. */
 static GwStatus before_op(void *self, int32_t op, const GwOpDef *def, GwCall *call) {
   (void)def, (void)call;
-  GwBoardRow *row = self;
-  atomic_store_explicit(&row->op, op, memory_order_relaxed);
-  atomic_fetch_add_explicit(&row->progress, 1, memory_order_relaxed);
-  return GW_OK;
+  const GwRank *rank = self;
+  atomic_store_explicit(&rank->row->op, op, memory_order_relaxed);
+  atomic_fetch_add_explicit(&rank->row->progress, 1, memory_order_relaxed);
+  return rank->hook && rank->hook->op ? rank->hook->op(rank->hook->self, op) : GW_OK;
 }
 
 static GwStatus create_evaluator(Run *run) {
@@ -148,7 +148,8 @@ static GwStatus create_compute(Run *run) {
   if (options->abft) GW_TRY(gw_trainer_verify_products(run->trainer));
   GW_TRY(make_lists(run));
   gw_trainer_deal(run->trainer, run->deal[run->place->rank], run->deal[run->place->rank + 1]);
-  run->watch = (GwObserver){.before = before_op, .self = run->rank ? run->rank->row : NULL};
+  run->watch = (GwObserver){.before = before_op};
+  if (run->rank && run->rank->row) run->watch.self = (void *)run->rank;
   if (run->rank) gw_trainer_hook(run->trainer, run->rank->hook);
   if (run->watch.self) gw_trainer_observe(run->trainer, &run->watch);
   return create_evaluator(run);
@@ -157,10 +158,10 @@ static GwStatus create_compute(Run *run) {
 static GwStatus open_folder(Run *run) {
   const char *path = run->report.run_dir;
   GW_TRY(gw_run_data_folder(run->options, &run->recipe, run->report.run_dir));
+  GwFs *fs = run->rank && run->rank->fs ? run->rank->fs : gw_fs_disk();
   if (run->rank)
-    return gw_run_folder_join(gw_fs_disk(), path, &run->recipe, run->corpus, writes(run),
-                              &run->folder);
-  return gw_run_folder_open(gw_fs_disk(), path, &run->recipe, run->corpus, run->options->resume,
+    return gw_run_folder_join(fs, path, &run->recipe, run->corpus, writes(run), &run->folder);
+  return gw_run_folder_open(fs, path, &run->recipe, run->corpus, run->options->resume,
                             &run->folder);
 }
 
@@ -355,7 +356,10 @@ static GwStatus make_step(Run *run, GwStepReport *out) {
   GwTrainer *trainer = run->trainer;
   Note note;
   GwNotes notes = {&note, run->notes, sizeof note};
-  if (run->rank && run->rank->row) atomic_store(&run->rank->row->step, run->step + 1);
+  if (run->rank && run->rank->row) {
+    atomic_store(&run->rank->row->step, run->step + 1);
+    atomic_store(&run->rank->row->op, -1);
+  }
   GW_TRY(moment(run, GW_MOMENT_BEGIN, run->step + 1));
   gw_trainer_begin(trainer);
   uint64_t start = gw_clock_ns();
@@ -553,8 +557,10 @@ static GwStatus run_whole(Run *run) {
   if (status == GW_NUMERIC)
     gw_run_folder_journal(&run->folder, "incident", run->step,
                           json_pack("{s:s}", "what", gw_error_message()));
-  if (status != GW_OK && run->rank && run->rank->row)
+  if (status != GW_OK && run->rank && run->rank->row) {
+    gw_board_say(run->rank->row, gw_error_message()); /* it goes with the accusation */
     atomic_store(&run->rank->row->accused, gw_trainer_accused(run->trainer));
+  }
   return status;
 }
 

@@ -108,8 +108,10 @@ typedef struct {
   void *self;
   /* `step` counts from 1; `trainer` is in the state of the moment. A failure ends the run. */
   GwStatus (*at)(void *self, GwMoment moment, int64_t step, GwTrainer *trainer);
+  GwStatus (*op)(void *self, int32_t op); /* before each op of a lane, on any thread; or NULL */
 } GwMomentHook;
-/* Borrowed; NULL: none. The trainer calls it at LANES (in gw_trainer_end), TOTAL and UPDATED. */
+/* Borrowed; NULL: none. The trainer calls it at LANES (in gw_trainer_end), TOTAL and UPDATED; `op`
+ * is called by whoever observes the lanes. */
 void gw_trainer_hook(GwTrainer *trainer, const GwMomentHook *hook);
 
 /* The exact sums of this rank: where a test or an injected fault may change one. `slice`: the

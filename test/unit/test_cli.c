@@ -10,6 +10,7 @@ enum { ARGUMENTS_MAX = 16 };
 
 static bool flag;
 static const char *text, *choice;
+static GwOptionList list;
 static int32_t i32;
 static int64_t i64;
 static uint64_t u64;
@@ -18,6 +19,7 @@ static double f64;
 static const GwOption options[] = {
     {"flag", NULL, "a flag", GW_OPTION_FLAG, &flag, 0, 0},
     {"text", "WORD", "some text", GW_OPTION_TEXT, &text, 0, 0},
+    {"list", "WORD", "some texts", GW_OPTION_LIST, &list, 0, 0},
     {"choice", "cpu|reference", "one of two", GW_OPTION_CHOICE, &choice, 0, 0},
     {"i32", "N", "a small number", GW_OPTION_I32, &i32, -5, 100},
     {"i64", "N", "a large number", GW_OPTION_I64, &i64, 0, 0},
@@ -43,6 +45,7 @@ static bool parse(const char *const *words, GwArguments *out, int *code) {
   while (*words) argv[argc++] = (char *)*words++;
   flag = false;
   text = choice = NULL;
+  list.count = 0;
   i32 = 0;
   i64 = 0;
   u64 = 0;
@@ -67,6 +70,18 @@ static void values_of_every_type(void **unused) {
   assert_true(i64 == INT64_MIN);
   assert_true(u64 == UINT64_MAX);
   assert_true(f64 == 0.25);
+}
+
+static void lists_keep_every_value(void **unused) {
+  (void)unused;
+  GwArguments arguments;
+  int code = -1;
+  assert_true(parse(WORDS("--list=a", "r", "--list", "b=c"), &arguments, &code));
+  assert_int_equal(list.count, 2);
+  assert_string_equal(list.items[0], "a");
+  assert_string_equal(list.items[1], "b=c");
+  list.count = GW_OPTION_LIST_MAX;
+  assert_false(read_item(&list, "one too many"));
 }
 
 static void positionals_and_overrides_in_any_order(void **unused) {
@@ -145,6 +160,7 @@ static void failures_give_their_exit_code(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(values_of_every_type),
+      cmocka_unit_test(lists_keep_every_value),
       cmocka_unit_test(positionals_and_overrides_in_any_order),
       cmocka_unit_test(misuse_is_refused),
       cmocka_unit_test(help_ends_well_wherever_it_stands),

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Every class of injected fault, then a random mix of them: each must be seen for what it is and
+# whose it is, and the run must end in the state of one that nobody disturbed.
+# chaos.sh SOURCE BINARY [FAULTS [SEED]]
+set -uo pipefail
+source "$(dirname "$0")/checks.bash"
+faults=${3:-20}
+seed=${4:-1}
+
+recipe=("${llama[@]}" train.steps=24 train.checkpoint_every=5 train.lanes=4)
+prepare_text 20000
+train_undisturbed
+
+# seen NAME EVENT RANK: that the fault was seen as EVENT, of RANK unless that is -, and nothing else
+seen() {
+  python3 - "$work/$1" "$2" "$3" <<'END'
+import json, sys
+run, event, rank = sys.argv[1:]
+def lines(name): return [json.loads(line) for line in open(f"{run}/{name}.jsonl")]
+fault, = lines("injected")
+after = [line for line in lines("journal") if line["ns"] >= fault["ns"]]
+faults = [line for line in after if line["event"] == "fault"]
+def happened(name): return [line for line in after if line["event"] == name]
+if event == "none":
+    ok = not faults
+elif event == "unsaved":
+    ok = not faults and happened("checkpoint_failed") and happened("checkpoint")
+elif event == "older":
+    ok = len(faults) == 1 and happened("resume")[0]["step"] < fault["step"]
+    ok = ok and happened("recovered")
+else:
+    ok = len(faults) == 1 and faults[0]["kind"] == event and happened("recovered")
+    ok = ok and (rank == "-" or faults[0]["rank"] == int(rank) == fault["rank"])
+    if event == "lie":
+        ok = ok and faults[0]["step"] == fault["step"] - 1  # in the step itself
+    if ok: print(f"  seen after {(faults[0]['ns'] - fault['ns']) * 1e-9:.3f} s, "
+                 f"recovered after {(happened('recovered')[0]['ns'] - fault['ns']) * 1e-9:.3f} s")
+sys.exit(0 if ok else f"{fault} was seen as {after}")
+END
+}
+
+# suffers SPEC EVENT RANK
+number=0
+suffers() {
+  number=$((number + 1))
+  local name=run$number
+  echo "$1"
+  train $name --ranks 3 --inject "$1"
+  if [ "$2" = takeover ]; then
+    check "$1: the supervisor is killed" test $code -eq 137
+    train $name --ranks 3 --inject "$1" --resume
+  fi
+  check "$1: the run ends" test $code -eq 0
+  check "$1: the same state" test "$(state_hash "$work/$name")" = "$expected"
+  check "$1: the same ledger" cmp -s "$work/$name/ledger.bin" "$work/undisturbed/ledger.bin"
+  check "$1: seen as $2 of $3" seen $name "$2" "$3"
+}
+
+while read -r spec event rank; do
+  suffers "$spec" "$event" "$rank"
+done <<'END'
+kill:rank=1,step=12 death 1
+kill:rank=0,step=13,op=9 death 0
+exit:rank=2,step=12 death 2
+exit:rank=1,step=12,op=20 death 1
+stop:rank=0,step=12 hang 0
+spin:rank=2,step=12,op=30 hang 2
+lock:rank=1,step=12,op=0 hang 1
+slow:rank=1,step=12,factor=20,steps=5 none -
+flip:rank=0,step=12 lie 0
+flip:rank=1,step=12,tensor=m,bit=0 lie 1
+flip:rank=2,step=12,tensor=v,bit=31 lie 2
+flip:rank=1,step=12,bit=30 lie 1
+gradient:rank=1,step=12,bit=0 lie 1
+gradient:rank=2,step=13 lie 2
+payload:rank=0,step=12 lie 0
+reduce:rank=2,step=12 lie 2
+reduce-all:step=12 lie -
+nan:rank=1,step=12 lie 1
+torn:step=12 older -
+byte:step=12 older -
+full:step=12 unsaved -
+supervisor:step=12 takeover -
+node:rank=1,step=12 death -
+END
+check "a hang names the op" grep -q 'rank 2 .*hangs in step 12, op 30' "$work/run6/journal.jsonl"
+for class in $(sed -n 's/^  X([A-Z_]*, "\([a-z-]*\)",.*/\1/p' "$source/include/godwit/faults.h"); do
+  check "$class was tried" grep -q "^$class:" "$0"
+done
+
+run train "${recipe[@]}" --data "$work/data" --run "$work/refused" --inject kill:rank=0,step=1
+check "without ranks there is nobody to hurt" test $code -eq 2
+train refused --ranks 2 --inject kill:rank=2,step=1
+check "a rank that is not there" has "$err" "ranks are 0 to 1"
+train refused --ranks 2 --inject kil:rank=1,step=1
+check "an unknown class" test $code -eq 2
+check "an unknown class: one error line" one_error
+check "an unknown class: what was meant" has "$err" "did you mean 'kill'"
+finish
