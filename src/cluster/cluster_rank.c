@@ -87,6 +87,7 @@ static GwStatus expect_faults(const GwRankOptions *options, Seat *seat) {
                                 .count = options->inject_count,
                                 .run_dir = options->train.run_dir,
                                 .epoch = options->epoch,
+                                .snapshots = seat->rank.run,
                                 .place = gw_world_place(seat->rank.world),
                                 .board = seat->rank.board};
   GW_TRY(gw_injector_create(&injector, &seat->injector));
@@ -113,7 +114,6 @@ static GwStatus train(const GwRankOptions *options, Seat *seat) {
   GwTrainOptions train = options->train;
   GW_TRY(meet(options, seat));
   GW_TRY(compare_programs(seat->rank.world));
-  GW_TRY(expect_faults(options, seat));
   if (gw_world_place(seat->rank.world)->rank > 0) gw_log_configure(GW_LOG_WARNING, false);
   GW_TRY(gw_fs_path(path, "%s/recipe.yaml", train.run_dir));
   GW_TRY(gw_recipe_load(path, NULL, 0, &recipe));
@@ -122,6 +122,7 @@ static GwStatus train(const GwRankOptions *options, Seat *seat) {
   seat->rank.run = gw_job_run(options->job, gw_recipe_identity(&recipe));
   seat->rank.epoch = options->epoch;
   seat->rank.snapshot = options->snapshot;
+  GW_TRY(expect_faults(options, seat));
   GW_TRY(gw_train_rank(&train, &seat->rank, &report));
   if (gw_world_place(seat->rank.world)->rank == 0) GW_TRY(leave_report(options->job, &report));
   return gw_world_finish(seat->rank.world);

@@ -107,15 +107,16 @@ static void sleep_ns(uint64_t ns) {
   while (nanosleep(&time, &time) != 0 && errno == EINTR) continue;
 }
 
-/* This node's ranks and what they have left in its memory; this one last. */
+/* What this node's ranks have left in its memory, then the ranks, this one last: the supervisor
+ * stops it as soon as it has seen another's end. */
 static void kill_node(const GwInjector *x) {
   const GwPlace *place = x->options.place;
   int32_t first = place->rank - place->node_rank;
+  if (x->options.snapshots != 0) (void)gw_snapshot_remove_all(x->options.snapshots);
   for (int32_t r = first; r < first + place->node_ranks; r++) {
     int32_t pid = x->options.board->row[r].pid;
     if (pid > 0 && pid != getpid()) kill(pid, SIGKILL);
   }
-  if (x->options.snapshots != 0) (void)gw_snapshot_remove_all(x->options.snapshots);
   kill(getpid(), SIGKILL);
 }
 
