@@ -1,17 +1,33 @@
 /* godwit train RECIPE: trains a run, or goes on with one. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 #include "godwit/cluster.h"
 #include "godwit/log.h"
 
-static volatile sig_atomic_t stop;
+/* To the batch system that has sent SIGUSR1: start the run again. sysexits.h has the number for
+ * failures that pass. */
+enum { EXIT_UNFINISHED = 75 };
 
-/* The first signal asks for a clean end; a second one ends the process at once. */
+static volatile sig_atomic_t stop, warned;
+
+/* The first signal asks for a clean end; a second one ends the process at once, but for SIGUSR1,
+ * which may be repeated. */
 static void on_signal(int number) {
   stop = 1;
-  signal(number, SIG_DFL);
+  if (number == SIGUSR1)
+    warned = 1;
+  else
+    signal(number, SIG_DFL);
+}
+
+static void catch_signals(void) {
+  signal(SIGINT, on_signal);
+  signal(SIGTERM, on_signal);
+  signal(SIGUSR1, on_signal);
 }
 
 static void print_text(const GwTrainReport *report) {
@@ -44,12 +60,40 @@ static int print_json(const GwTrainReport *report) {
                 hash, "interrupted", report->interrupted, "was_finished", report->was_finished));
 }
 
-int gw_command_train(int argc, char **argv) {
+static int train_and_print(const GwClusterOptions *options, bool json) {
+  GwTrainReport report;
+  GwStatus status =
+      options->ranks > 0 ? gw_cluster_train(options, &report) : gw_train(&options->train, &report);
+  if (status != GW_OK) return gw_cli_failed(status);
+  int code = 0;
+  if (json)
+    code = print_json(&report);
+  else
+    print_text(&report);
+  return code == 0 && warned && report.interrupted ? EXIT_UNFINISHED : code;
+}
+
+/* The command line but for --print-slurm. */
+typedef struct {
+  const char **items;
+  size_t count;
+} Words;
+
+static int print_slurm(const GwClusterOptions *options, const Words *words) {
+  char *text;
+  GwStatus status = gw_slurm_script(options, words->items, words->count, &text);
+  if (status != GW_OK) return gw_cli_failed(status);
+  fputs(text, stdout);
+  free(text);
+  return 0;
+}
+
+static int run_command(int argc, char **argv, const Words *words) {
   GwClusterOptions cluster = {.train = {.steps = -1, .stop = &stop}};
   GwTrainOptions *train = &cluster.train;
   GwOptionList inject = {.count = 0};
   int32_t threads = 0;
-  bool json = false;
+  bool json = false, slurm = false;
   const GwOption options[] = {
       {"data", "DIR", "prepared data, instead of the recipe's data.dir", GW_OPTION_TEXT,
        &train->data_dir, 0, 0},
@@ -71,14 +115,20 @@ int gw_command_train(int argc, char **argv) {
       gw_cli_option_backend(&train->backend),
       {"abft", NULL, "verify every matrix product against checksums (the bits are the same)",
        GW_OPTION_FLAG, &train->abft, 0, 0},
+      {"print-slurm", NULL, "print a batch script for Slurm that does this; do nothing else",
+       GW_OPTION_FLAG, &slurm, 0, 0},
       gw_cli_option_json(&json),
   };
   const GwCommand command = {
       .name = "train",
       .usage = "RECIPE [key=value ...] [options]",
-      .summary = "Trains a model as RECIPE says and keeps everything in the run's folder.",
+      .summary =
+          "Trains a model as RECIPE says and keeps everything in the run's folder. SIGINT and\n"
+          "SIGTERM end it with a checkpoint and exit status 0, and so does SIGUSR1, but if\n"
+          "that was before the last step the status is 75: to be gone on with (--resume).",
       .example = "godwit train recipes/shakespeare-cpu.yaml --data data/shakespeare "
-                 "train.steps=500",
+                 "train.steps=500\n"
+                 "godwit train recipes/shakespeare-cpu.yaml --ranks 2 --print-slurm > job.sh",
       .options = options,
       .option_count = (int)(sizeof options / sizeof options[0]),
       .positional_min = 1,
@@ -90,6 +140,7 @@ int gw_command_train(int argc, char **argv) {
   if (!gw_cli_parse(&command, argc, argv, &arguments, &code)) return code;
   if (cluster.ranks == 0 && (cluster.launcher || cluster.ranks_per_node || inject.count))
     return gw_cli_misuse("train", "--launcher, --ranks-per-node and --inject go with --ranks N");
+  catch_signals(); /* soon: until then they kill */
   GwRecipe recipe;
   GwStatus status = gw_recipe_load(arguments.positionals[0], arguments.overrides,
                                    arguments.override_count, &recipe);
@@ -98,12 +149,16 @@ int gw_command_train(int argc, char **argv) {
   cluster.inject = inject.items;
   cluster.inject_count = inject.count;
   train->threads = threads;
-  signal(SIGINT, on_signal);
-  signal(SIGTERM, on_signal);
-  GwTrainReport report;
-  status = cluster.ranks > 0 ? gw_cluster_train(&cluster, &report) : gw_train(train, &report);
-  if (status != GW_OK) return gw_cli_failed(status);
-  if (json) return print_json(&report);
-  print_text(&report);
-  return 0;
+  return slurm ? print_slurm(&cluster, words) : train_and_print(&cluster, json);
+}
+
+/* Keeps the words as they are: parsing reorders them. */
+int gw_command_train(int argc, char **argv) {
+  Words words = {calloc((size_t)argc, sizeof *words.items), 0};
+  if (!words.items) return gw_cli_failed(gw_fail(GW_MEMORY, "no memory for the arguments"));
+  for (int i = 1; i < argc; i++)
+    if (strcmp(argv[i], "--print-slurm") != 0) words.items[words.count++] = argv[i];
+  int code = run_command(argc, argv, &words);
+  free(words.items);
+  return code;
 }

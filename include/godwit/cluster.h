@@ -2,6 +2,8 @@
 #ifndef GODWIT_CLUSTER_H
 #define GODWIT_CLUSTER_H
 
+#include <stddef.h>
+
 #include "godwit/train.h"
 
 typedef struct {
@@ -20,6 +22,12 @@ typedef struct {
 /* As gw_train. Ranks that die or hang are started again, from the last snapshot or checkpoint; GW_IO
  * when that leads nowhere: the message has the last fault. GW_USAGE: more ranks than lanes. */
 GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out);
+
+/* A batch script for Slurm that runs `godwit train ARGUMENTS... --resume` with these options, which
+ * the arguments say too, in as many turns as it takes: warned by a signal, the job saves and goes
+ * back into the queue. Nothing is run. *out is malloc'd. */
+GwStatus gw_slurm_script(const GwClusterOptions *options, const char *const *arguments,
+                         size_t argument_count, char **out);
 
 /* One rank, as the supervisor starts it: `godwit rank`. */
 typedef struct {
