@@ -102,6 +102,14 @@ train stopped --resume
 check "a stopped run goes on" test $code -eq 0
 as_undisturbed stopped
 
+start warned
+wait_for made_more_than "$work/warned" 5
+kill -USR1 "$pid"
+wait "$pid"
+check "SIGUSR1 ends a run with the code for going on" test $? -eq 75
+train warned --resume
+as_undisturbed warned
+
 train longer --steps $((steps + 7))
 check "--steps goes beyond the end" test $code -eq 0
 train undisturbed --resume --steps $((steps + 7))

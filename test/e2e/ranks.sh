@@ -115,6 +115,21 @@ check "it says how to go on" grep -q -- "--resume" "$work/out"
 train ended --ranks 2 --resume
 as_undisturbed ended
 
+# A batch system signals all processes of a job, and again.
+start warned --ranks 2
+reaches warned 6
+kill -TERM "$(rank_pid warned 0)" "$(rank_pid warned 1)"
+kill -USR1 $pid "$(rank_pid warned 0)" "$(rank_pid warned 1)"
+kill -USR1 $pid
+wait $pid
+check "one that is warned says that it is to be gone on with" test $? -eq 75
+check "no rank died of it" lacks "$(cat "$work/err")" SIG
+train warned --ranks 2 --resume
+as_undisturbed warned
+train printed --ranks 2 --print-slurm
+check "a script for Slurm is printed" has "$out" "#SBATCH --ntasks=2"
+check "nothing is run" test ! -e "$work/printed"
+
 # refused NAME TEXT ARGUMENTS...: fails with one line that has TEXT
 refused() {
   train "$1" "${@:3}"
