@@ -13,14 +13,13 @@ typedef struct {
    * command line, split at blanks, in which {ranks} stands for their number; what starts a rank
    * follows it: "mpirun -n {ranks}". */
   const char *launcher;
-  int32_t ranks_per_node; /* > 0: so many ranks count as a node of their own, to try it out */
-  const char *const
-      *inject; /* [inject_count]: faults that the run is to suffer, as faults.h says */
+  int32_t ranks_per_node;    /* > 0: so many ranks count as a node of their own, to try it out */
+  const char *const *inject; /* [inject_count]: faults that it is to suffer, see faults.h */
   int32_t inject_count;
 } GwClusterOptions;
 
-/* As gw_train. Ranks that die or hang are started again, from the last snapshot or checkpoint; GW_IO
- * when that leads nowhere: the message has the last fault. GW_USAGE: more ranks than lanes. */
+/* As gw_train. Ranks that die or hang are started again, from the last snapshot or checkpoint.
+ * GW_IO when that leads nowhere: the message has the last fault. GW_USAGE: more ranks than lanes. */
 GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out);
 
 /* A batch script for Slurm that runs `godwit train ARGUMENTS... --resume` with these options, which

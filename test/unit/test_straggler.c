@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "train/straggler.h"
 #include "train/deal.h"
+#include "train/straggler.h"
 
 enum { RANKS = 4, LANES = 8, SETTLED = 40, SOON = 22, SEEDS = 1000, QUIET_STEPS = 100000 };
 
