@@ -19,7 +19,8 @@ typedef struct {
 } GwClusterOptions;
 
 /* As gw_train. Ranks that die or hang are started again, from the last snapshot or checkpoint.
- * GW_IO when that leads nowhere: the message has the last fault. GW_USAGE: more ranks than lanes. */
+ * GW_IO when that leads nowhere: the message has the last fault. GW_USAGE: more ranks than lanes.
+ */
 GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out);
 
 /* A batch script for Slurm that runs `godwit train ARGUMENTS... --resume` with these options, which
