@@ -2,7 +2,8 @@
 # presets gcc, clang, asan and fuzz live in folders of the same name inside it.
 .DEFAULT_GOAL := build
 .PHONY: build test demo check format format-check tidy soak fuzz clean help
-.PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft bench-world
+.PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft
+.PHONY: bench-ranks bench-world
 
 # Seconds per target of `make fuzz`.
 SECONDS := 600
@@ -63,6 +64,10 @@ bench-abft: bench-build ## what it costs that matrix products verify themselves
 
 bench-world: bench-build ## the sum of 64 MiB over two ranks, in shared memory and by MPI
 	@build/bench/bench_world
+
+bench-ranks: bench-build ## what ranks and their supervisor cost a step
+	@tools/build.sh gcc
+	@python3 bench/bench_ranks.py build/gcc/godwit
 
 soak: ## the long proofs, hours: test/soak/*.sh
 	@tools/install-packages.sh test
