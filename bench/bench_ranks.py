@@ -2,8 +2,8 @@
 """What ranks cost: steps of a small model by one process with two threads, by one rank with two
 threads under the supervisor (board, snapshots, verification of the state, checkpoints behind the
 steps), and by two ranks with one thread each. The time of a step, all that comes with it included,
-is what a long run takes more than a short one, divided by the steps it makes more. All ways in turn,
-so that a disturbance hits all; the ratios are medians over the rounds.
+is what a long run takes more than a short one, divided by the steps it makes more. All ways in
+turn, so that a disturbance hits all; the ratios are medians over the rounds.
 
 bench_ranks.py GODWIT [--rounds N] [--steps N]"""
 import argparse
