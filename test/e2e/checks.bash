@@ -117,6 +117,29 @@ steps_made() {
   echo "${lines:-0}"
 }
 
+# What runs leave in shared memory, by name: areas that were not there when the script began and
+# that no process has. Those of other tests are in use.
+areas() { (cd /dev/shm && compgen -G "godwit-*" | sort) || true; }
+areas_before=$(areas)
+leftovers() {
+  local name
+  for name in $(comm -13 <(echo "$areas_before") <(areas)); do
+    cat /proc/[0-9]*/maps 2>/dev/null | grep -q "/dev/shm/$name" || echo "$name"
+  done
+}
+# Between its making and its mapping an area looks left: only what stays so is.
+nothing_left() {
+  local left
+  left=$(leftovers)
+  for _ in 1 2 3 4 5; do
+    [ -z "$left" ] && return
+    sleep 0.3
+    left=$(comm -12 <(echo "$left") <(leftovers))
+  done
+  echo "left: $left"
+  return 1
+}
+
 # train_undisturbed: the run that others are compared with; its state goes to $expected
 train_undisturbed() {
   train undisturbed

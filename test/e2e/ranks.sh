@@ -11,21 +11,6 @@ prepare_text 20000
 train_undisturbed
 echo "$steps steps, undisturbed: $expected"
 
-# Of shared memory, by name. Other tests may have theirs for a while.
-areas() { (cd /dev/shm && compgen -G "godwit-*" | sort) || true; }
-before=$(areas)
-nothing_left() {
-  local left
-  left=$(comm -13 <(echo "$before") <(areas))
-  for _ in $(seq 200); do
-    [ -z "$left" ] && return
-    sleep 0.1
-    left=$(comm -12 <(echo "$left") <(areas))
-  done
-  echo "left: $left"
-  return 1
-}
-
 # as_undisturbed NAME
 as_undisturbed() {
   check "$1: the same state" test "$(state_hash "$work/$1")" = "$expected"
@@ -105,8 +90,9 @@ train resized --ranks 4 --resume
 check "then 4 again" test $code -eq 0
 as_undisturbed resized
 
-# An end by the book.
-start ended --ranks 2
+# An end by the book, of runs that are slow enough to be met before their last step.
+slow=(--inject slow:rank=0,step=4,factor=30,steps=30)
+start ended --ranks 2 "${slow[@]}"
 reaches ended 6
 kill -TERM $pid
 wait $pid
@@ -116,7 +102,7 @@ train ended --ranks 2 --resume
 as_undisturbed ended
 
 # A batch system signals all processes of a job, and again.
-start warned --ranks 2
+start warned --ranks 2 "${slow[@]}"
 reaches warned 6
 kill -TERM "$(rank_pid warned 0)" "$(rank_pid warned 1)"
 kill -USR1 $pid "$(rank_pid warned 0)" "$(rank_pid warned 1)"
