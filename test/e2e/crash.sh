@@ -102,13 +102,13 @@ train stopped --resume
 check "a stopped run goes on" test $code -eq 0
 as_undisturbed stopped
 
-start warned
+start warned --steps 1000000
 wait_for made_more_than "$work/warned" 5
 kill -USR1 "$pid"
 wait "$pid"
 check "SIGUSR1 ends a run with the code for going on" test $? -eq 75
-train warned --resume
-as_undisturbed warned
+check "SIGUSR1: the last step made is saved" \
+  test -d "$work/warned/checkpoints/step-$(printf %08d "$(steps_made "$work/warned")")"
 
 train longer --steps $((steps + 7))
 check "--steps goes beyond the end" test $code -eq 0
