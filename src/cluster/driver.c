@@ -184,7 +184,8 @@ static void look_at_board(Driver *d) {
   bool all = true, found = false;
   if (epoch->board->restored >= 0 && !epoch->restored_told) {
     epoch->restored_told = true;
-    tell(d, (GwEvent){.kind = GW_EVENT_RESTORED, .step = epoch->board->restored});
+    tell_at(d, earliest(d), /* before the steps that may have followed, as ready below */
+            (GwEvent){.kind = GW_EVENT_RESTORED, .step = epoch->board->restored});
   }
   for (int32_t r = 0; r < epoch->ranks; r++) {
     look_at_progress(d, r);

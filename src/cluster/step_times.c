@@ -11,7 +11,7 @@ static int by_size(const void *left, const void *right) {
 
 void gw_step_times_add(GwStepTimes *times, uint64_t ns) {
   uint64_t sorted[GW_STEP_TIMES];
-  times->ns[times->count++ % GW_STEP_TIMES] = ns;
+  times->ns[times->count++ % GW_STEP_TIMES] = ns > 0 ? ns : 1; /* a median of 0: none is known */
   size_t count = (size_t)gw_min_i64(times->count, GW_STEP_TIMES);
   memcpy(sorted, times->ns, count * sizeof *sorted);
   qsort(sorted, count, sizeof *sorted, by_size);

@@ -193,6 +193,16 @@ static void who_keeps_the_others_waiting_hangs(void **state) {
   expect_fault(GW_FAULT_HANG, 2, 1);
 }
 
+/* Steps that are told together took no time at all: that is not the same as not known. */
+static void steps_told_at_once_are_known(void **state) {
+  (void)state;
+  begin_with(options(), (GwSupervisorPast){0, -1, 0});
+  for (int32_t r = 0; r < 4; r++) rank_event(GW_EVENT_READY, r, 0);
+  for (int64_t step = 1; step <= 3; step++)
+    happens_with((GwEvent){.kind = GW_EVENT_COMMITTED, .epoch = 1, .step = step});
+  assert_true(gw_supervisor_due(supervisor) == now + options().hang_ns);
+}
+
 static void when_all_wait_nobody_is_named(void **state) {
   (void)state;
   run_to_step_3();
@@ -337,6 +347,7 @@ int main(void) {
       cmocka_unit_test_teardown(a_host_that_is_back_is_used, tear_down),
       cmocka_unit_test_teardown(without_hosts_the_run_waits, tear_down),
       cmocka_unit_test_teardown(who_keeps_the_others_waiting_hangs, tear_down),
+      cmocka_unit_test_teardown(steps_told_at_once_are_known, tear_down),
       cmocka_unit_test_teardown(when_all_wait_nobody_is_named, tear_down),
       cmocka_unit_test_teardown(a_host_that_lies_twice_is_used_no_more, tear_down),
       cmocka_unit_test_teardown(a_fault_that_comes_again_is_given_up, tear_down),
