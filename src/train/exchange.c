@@ -52,7 +52,8 @@ static GwStatus make_room(GwExchange *x, int32_t lanes) {
   int64_t words = gw_max_i64(4 + lanes, 1 + widest(x->square_first, ranks));
   words = gw_max_i64(words, gw_max_i64(ranks, GW_STATE_HASHES + 1 + NOTES_MOST / 8));
   x->room = calloc((size_t)((1 + ranks) * words), sizeof *x->room);
-  return x->room ? GW_OK : gw_fail(GW_MEMORY, "no memory for what ranks exchange");
+  x->share_hash = calloc((size_t)ranks, sizeof *x->share_hash);
+  return x->room && x->share_hash ? GW_OK : gw_fail(GW_MEMORY, "no memory for what ranks exchange");
 }
 
 static GwStatus share_buffers(GwExchange *x, GwExchangeBuffers *out) {
@@ -95,6 +96,7 @@ void gw_exchange_destroy(GwExchange *x) {
   free(x->sums);
   free(x->sum_first);
   free(x->room);
+  free(x->share_hash);
   *x = (GwExchange){0};
 }
 
@@ -230,7 +232,7 @@ GwStatus gw_exchange_params(GwExchange *x, const uint64_t hash[GW_STATE_HASHES],
   *accused = -1;
   for (int32_t r = place->ranks; r-- > 0;) {
     const uint64_t *theirs = all + (size_t)r * words;
-    *sum += theirs[0] + theirs[1];
+    *sum += x->share_hash[r] = theirs[0] + theirs[1];
     if (theirs[2] != 0) *accused = r;
     if (notes) memcpy((char *)notes->all + (size_t)r * bytes, theirs + 3, bytes);
   }

@@ -14,6 +14,7 @@ typedef struct {
   int64_t *param_first;  /* [ranks + 1]: likewise of the parameter buffer, in bytes */
   int64_t *square_first; /* [ranks + 1]: likewise of the squares */
   const uint64_t *seeds; /* of the state hash, three per parameter; the trainer's */
+  uint64_t *share_hash;  /* [ranks]: of each one's share of the state, as it was written */
   char *params;          /* what the node's ranks share */
   uint64_t *room;        /* for what is gathered: ours, then everybody's */
   uint64_t transfer_ns;  /* spent on moving sums and parameters, all steps together */

@@ -87,6 +87,8 @@ static GwStatus tell_saved(Run *run, const GwCheckpointInfo *info, GwStatus stat
            (long long)info->step, gw_error_message());
     gw_run_folder_journal(&run->folder, "checkpoint_failed", info->step,
                           json_pack("{s:s}", "why", gw_error_message()));
+  } else if (status == GW_CORRUPT) {
+    gw_trainer_accuse(run->trainer);
   }
   return status;
 }

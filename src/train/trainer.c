@@ -225,11 +225,10 @@ uint64_t gw_trainer_hash(const GwTrainer *t, int64_t step) {
   return gw_state_hash(t->groups, GW_STATE_GROUPS, step);
 }
 
-/* Of what stands in our share of the state. */
-static uint64_t hash_share(const GwTrainer *t) {
+/* Of what stands in a rank's share of the state. */
+static uint64_t hash_share(const GwTrainer *t, int32_t rank) {
   const GwShares *shares = &t->plan.shares;
   const uint64_t *seeds = gw_runner_value(t->update_runner, t->plan.steps.seeds);
-  int32_t rank = t->world ? gw_world_place(t->world)->rank : 0;
   uint64_t hash = 0;
   for (int32_t p = shares->begin[rank]; p < shares->begin[rank + 1]; p++) {
     const GwPiece *piece = &shares->pieces[p];
@@ -243,7 +242,16 @@ static uint64_t hash_share(const GwTrainer *t) {
   return hash;
 }
 
-void gw_trainer_state_changed(GwTrainer *t) { t->share_hash = t->verify ? hash_share(t) : 0; }
+static uint64_t hash_own_share(const GwTrainer *t) {
+  return hash_share(t, t->world ? gw_world_place(t->world)->rank : 0);
+}
+
+void gw_trainer_state_changed(GwTrainer *t) { t->share_hash = t->verify ? hash_own_share(t) : 0; }
+
+void gw_trainer_accuse(GwTrainer *t) {
+  for (int32_t r = t->world ? gw_world_place(t->world)->ranks : 0; r-- > 0;)
+    if (hash_share(t, r) != t->exchange.share_hash[r]) t->accused = r;
+}
 
 GwStatus gw_trainer_gather(GwTrainer *t) {
   if (!t->world) return GW_OK;
@@ -411,7 +419,7 @@ static GwStatus wrong_state(const GwTrainer *t, int64_t step) {
 
 /* Some rank's lanes have failed: was the state wrong that they were computed from? */
 static GwStatus failed_lanes(GwTrainer *t, int64_t step) {
-  bool bad = t->verify && hash_share(t) != t->share_hash;
+  bool bad = t->verify && hash_own_share(t) != t->share_hash;
   if (t->world) GW_TRY(gw_exchange_accuse(&t->exchange, bad, &t->accused));
   if (t->accused >= 0) return wrong_state(t, step);
   if (t->failure[0]) return gw_fail(GW_NUMERIC, "%s", t->failure);

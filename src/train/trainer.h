@@ -94,6 +94,10 @@ uint64_t gw_trainer_transfer_ns(const GwTrainer *trainer);
 /* The rank whose fault a step ended with; -1: none, or nobody knows. */
 int32_t gw_trainer_accused(const GwTrainer *trainer);
 
+/* The state turned out to have changed since the last step was made: accuses the rank whose share
+ * it is. For one who has the moments of all (gw_trainer_gather); not collective. */
+void gw_trainer_accuse(GwTrainer *trainer);
+
 /* Where tests and injected faults (guard/inject.h) may lay hands on a run. */
 typedef enum {
   GW_MOMENT_BEGIN,   /* a step begins */

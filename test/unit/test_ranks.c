@@ -109,6 +109,11 @@ static GwStatus train_in(GwWorld *world, const GwRecipe *recipe, const double *s
   gw_deal(LANES, place->ranks, speed, deal);
   gw_trainer_deal(trainer, deal[place->rank], deal[place->rank + 1]);
   GwStatus status = train_steps(trainer, recipe, place, fault, found);
+  if (status == GW_OK && fault && fault->step == STEPS) { /* after the last one */
+    if (fault->rank == place->rank) cause(trainer, fault, place->rank, place->ranks);
+    status = gw_world_barrier(world);
+    gw_trainer_accuse(trainer);
+  }
   found->accused = gw_trainer_accused(trainer);
   gw_trainer_destroy(trainer);
   return status;
@@ -196,8 +201,22 @@ static void faults_are_seen_and_named(void **state) {
       }
 }
 
+/* As when a checkpoint is to be written of it. */
+static void what_changes_after_a_step_is_named(void **state) {
+  (void)state;
+  Found *found = shared_found();
+  GwRecipe recipe = recipe_of(true);
+  for (Trouble what = WELL; what <= MOMENTS; what++) {
+    Fault fault = {what, 2, STEPS};
+    bool rests = what == PARAMS || what == MOMENTS; /* in the sums it is no matter */
+    train_ranks(3, &recipe, NULL, 1, &fault, found);
+    for (int32_t r = 0; r < 3; r++) assert_int_equal(found[r].accused, rests ? 2 : -1);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(same_bits_for_any_number_of_ranks),
-                                     cmocka_unit_test(faults_are_seen_and_named)};
+                                     cmocka_unit_test(faults_are_seen_and_named),
+                                     cmocka_unit_test(what_changes_after_a_step_is_named)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
