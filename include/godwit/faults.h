@@ -5,7 +5,7 @@
 #define GODWIT_FAULTS_H
 
 /* X(NAME, name, keys, what happens, event, blames, weight)
- *   keys    beside `step`; a class with `rank` happens to that rank, another to the run
+ *   keys    a class with `rank` happens to that rank, another to the run
  *   event   what must be seen: a fault of that kind in the run's journal; older: the run went on
  *           from an older checkpoint than the damaged one; unsaved: it was said that there is no
  *           checkpoint; takeover: a new supervisor; none: nothing, not even a false alarm
@@ -13,25 +13,28 @@
  *   weight  how often `godwit chaos` draws it. A slow rank is not drawn: nothing has to be done
  *           about it, and nobody says so */
 #define GW_INJECT_LIST(X)                                                                          \
-  X(KILL, "kill", "rank op", "SIGKILL to the rank", "death", 1, 4)                                 \
-  X(EXIT, "exit", "rank op", "the rank ends with an error", "death", 1, 2)                         \
-  X(STOP, "stop", "rank op", "SIGSTOP to the rank", "hang", 1, 1)                                  \
-  X(SPIN, "spin", "rank op", "the rank loops for ever", "hang", 1, 1)                              \
-  X(LOCK, "lock", "rank op", "the rank sleeps for ever", "hang", 1, 1)                             \
-  X(SLOW, "slow", "rank factor steps", "its ops take FACTOR times longer for STEPS steps", "none", \
-    1, 0)                                                                                          \
-  X(FLIP, "flip", "rank tensor bit", "a bit of its share of weights, m or v", "lie", 1, 4)         \
-  X(GRADIENT, "gradient", "rank bit", "a bit of its sums of gradients", "lie", 1, 2)               \
-  X(PAYLOAD, "payload", "rank bit", "a bit of the total that it receives", "lie", 1, 2)            \
-  X(REDUCE, "reduce", "rank", "its own part is missing from its total", "lie", 1, 2)               \
-  X(REDUCE_ALL, "reduce-all", "", "the same at every rank", "lie", 0, 1)                           \
-  X(NAN, "nan", "rank", "a weight of its share becomes NaN", "lie", 1, 1)                          \
-  X(TORN, "torn", "", "the next checkpoint is cut short, then its node dies", "older", 0, 1)       \
-  X(BYTE, "byte", "", "a byte of the next checkpoint changes, then its node dies", "older", 0, 1)  \
-  X(FULL, "full", "", "the disk is full while the next checkpoint is written", "unsaved", 0, 1)    \
-  X(SUPERVISOR, "supervisor", "", "SIGKILL to the supervisor", "takeover", 0, 1)                   \
-  X(NODE, "node", "rank", "SIGKILL to all of the rank's node; its snapshots are gone", "death", 0, \
-    1)
+  X(KILL, "kill", "step rank op", "SIGKILL to the rank", "death", 1, 4)                            \
+  X(EXIT, "exit", "step rank op", "the rank ends with an error", "death", 1, 2)                    \
+  X(STOP, "stop", "step rank op", "SIGSTOP to the rank", "hang", 1, 1)                             \
+  X(SPIN, "spin", "step rank op", "the rank loops for ever", "hang", 1, 1)                         \
+  X(LOCK, "lock", "step rank op", "the rank sleeps for ever", "hang", 1, 1)                        \
+  X(SLOW, "slow", "step rank factor steps", "its ops take FACTOR times longer for STEPS steps",    \
+    "none", 1, 0)                                                                                  \
+  X(FLIP, "flip", "step rank tensor bit", "a bit of its share of weights, m or v", "lie", 1, 4)    \
+  X(GRADIENT, "gradient", "step rank bit", "a bit of its sums of gradients", "lie", 1, 2)          \
+  X(PAYLOAD, "payload", "step rank bit", "a bit of the total that it receives", "lie", 1, 2)       \
+  X(REDUCE, "reduce", "step rank", "its own part is missing from its total", "lie", 1, 2)          \
+  X(REDUCE_ALL, "reduce-all", "step", "every rank's own part is missing from its total", "lie", 0, \
+    1)                                                                                             \
+  X(NAN, "nan", "step rank", "a weight of its share becomes NaN", "lie", 1, 1)                     \
+  X(TORN, "torn", "step", "the next checkpoint is cut short, then its node dies", "older", 0, 1)   \
+  X(BYTE, "byte", "step", "a byte of the next checkpoint changes, then its node dies", "older", 0, \
+    1)                                                                                             \
+  X(FULL, "full", "step", "the disk is full while the next checkpoint is written", "unsaved", 0,   \
+    1)                                                                                             \
+  X(SUPERVISOR, "supervisor", "step", "SIGKILL to the supervisor", "takeover", 0, 1)               \
+  X(NODE, "node", "step rank", "SIGKILL to all of the rank's node; its snapshots are gone",        \
+    "death", 0, 1)
 
 typedef enum {
 #define X(name, text, keys, does, event, blames, weight) GW_INJECT_##name,

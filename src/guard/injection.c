@@ -35,7 +35,6 @@ const GwInjectInfo *gw_inject_info(GwInjectClass class) { return &infos[class]; 
 
 static bool has_key(GwInjectClass class, Key key) {
   size_t length = strlen(keys[key].name);
-  if (key == STEP) return true;
   for (const char *at = infos[class].keys; (at = strstr(at, keys[key].name)); at += length)
     if ((at == infos[class].keys || at[-1] == ' ') && (at[length] == ' ' || at[length] == 0))
       return true;

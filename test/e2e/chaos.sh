@@ -6,6 +6,7 @@ set -uo pipefail
 source "$(dirname "$0")/checks.bash"
 faults=${3:-20}
 seed=${4:-1}
+echo "seed $seed"
 
 recipe=("${llama[@]}" train.steps=24 train.checkpoint_every=5 train.lanes=4)
 prepare_text 20000
@@ -87,6 +88,32 @@ check "a hang names the op" grep -q 'rank 2 .*hangs in step 12, op 30' "$work/ru
 for class in $(sed -n 's/^  X([A-Z_]*, "\([a-z-]*\)",.*/\1/p' "$source/include/godwit/faults.h"); do
   check "$class was tried" grep -q "^$class:" "$0"
 done
+
+# A random mix, about one fault in eight steps.
+run chaos "${recipe[@]}" "train.steps=$((faults * 8))" --data "$work/data" --run "$work/mix" \
+  --ranks 4 --faults "$faults" --seed "$seed" --json
+cp "$work/out" "$work/mix.json"
+check "chaos succeeds" test $code -eq 0
+check "chaos --json says all of it" python3 - "$work/mix.json" "$faults" <<'END'
+import json, sys
+report, faults = json.load(open(sys.argv[1])), int(sys.argv[2])
+assert report["hash"] == report["undisturbed_hash"]
+assert report["injected"] == report["detected"] == report["recovered"] == faults
+assert report["unexplained"] == 0 and 0 < report["useful_time"] <= 1
+for key in "injected", "detected", "recovered", "steps_lost":
+    assert report[key] == sum(one[key] for one in report["classes"].values()), key
+for name, one in report["classes"].items():
+    assert 0 < one["detection_seconds_median"] <= one["detection_seconds_worst"], name
+    print(f"  {name}: {one['injected']} times, seen after {one['detection_seconds_worst']:.3f} s, "
+          f"recovered {one['recovery_seconds_worst']:.3f} s later, at worst")
+print(f"  useful time {report['useful_time']:.3f}")
+END
+run chaos "${recipe[@]}" --data "$work/data" --run "$work/mix" --ranks 4 --faults 2
+check "a run that is there is not run again" test $code -eq 1
+run chaos "${recipe[@]}" --data "$work/data" --run "$work/dense" --ranks 2 --faults 20
+check "too many faults are refused" test $code -eq 2
+check "too many faults: one error line" one_error
+check "no process is left" test -z "$(pgrep -f "run=$work/")"
 
 run train "${recipe[@]}" --data "$work/data" --run "$work/refused" --inject kill:rank=0,step=1
 check "without ranks there is nobody to hurt" test $code -eq 2
