@@ -5,8 +5,8 @@
 set -uo pipefail
 source "$(dirname "$0")/checks.bash"
 
-steps=40
-recipe=("${llama[@]}" train.steps=$steps train.checkpoint_every=5 train.lanes=4)
+steps=200
+recipe=("${llama[@]}" train.steps=$steps train.checkpoint_every=25 train.lanes=4)
 prepare_text 20000
 train_undisturbed
 echo "$steps steps, undisturbed: $expected"
@@ -54,7 +54,7 @@ rank_pid() { pgrep -f "rank --run=$work/$1 .*--rank=$2( |\$)" | head -1; }
 # Every rank once: killed, or stopped until it is missed.
 start hurt --ranks 3
 for rank in 0 1 2; do
-  reaches hurt $((rank * 10 + 3))
+  reaches hurt $((rank * 60 + 15))
   kill -9 "$(rank_pid hurt $rank)" 2>/dev/null
 done
 wait $pid
@@ -64,7 +64,7 @@ deaths=$(grep -c '"event":"fault".*SIGKILL' "$work/hurt/journal.jsonl")
 check "each death is in the journal ($deaths)" test "$deaths" -ge 2
 
 start stopped --ranks 2
-reaches stopped 12
+reaches stopped 60
 stopped=$(rank_pid stopped 1)
 kill -STOP "$stopped"
 wait $pid
@@ -75,16 +75,16 @@ check "it is named, with the op" grep -q 'rank 1 .*hangs in step [0-9]*, op' \
 
 # The supervisor killed, the run resumed with other numbers of ranks: 4, 3, 1, 4.
 start resized --ranks 4
-reaches resized 8
+reaches resized 40
 kill -9 $pid
 wait $pid 2>/dev/null
 sleep 0.5
 check "ranks do not outlive their supervisor" test -z "$(pgrep -f "rank --run=$work/resized ")"
-train resized --ranks 3 --resume --steps 16
+train resized --ranks 3 --resume --steps 80
 check "4 ranks, then 3" test $code -eq 0
-train resized --ranks 1 --resume --steps 21
+train resized --ranks 1 --resume --steps 105
 check "then 1" test $code -eq 0
-train resized --resume --steps 26
+train resized --resume --steps 130
 check "then one process alone" test $code -eq 0
 train resized --ranks 4 --resume
 check "then 4 again" test $code -eq 0
