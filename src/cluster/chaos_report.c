@@ -101,9 +101,12 @@ static void lose_steps(const json_t *line, const Injected *fault, int64_t *lost)
   if (*lost < 0 && is(line, "event", "resume")) *lost = made - number_of(line, "step");
 }
 
-/* Of the faults that the supervisor saw, one is this one's. */
+/* Of the faults that the supervisor saw, one is this one's; and where a node has lost its memory,
+ * that a snapshot cannot be restored is too. */
 static void explain(const json_t *line, const Injected *fault, bool *done, int32_t *unexplained) {
-  if (*done || !is(line, "event", "fault")) return;
+  if (!is(line, "event", "fault")) return;
+  if (fault->class == GW_INJECT_NODE && is(line, "kind", "copy")) (*unexplained)--;
+  if (*done) return;
   *done = shows(line, fault) || damages_checkpoint(fault);
   *unexplained -= *done;
 }

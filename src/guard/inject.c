@@ -26,10 +26,10 @@ struct GwInjector {
   _Atomic int64_t lanes_of; /* the step whose lanes are being computed; 0: none */
   int64_t slow_until;       /* the last step of a slow time */
   double slow_factor;
-  int64_t *kept; /* this rank's part of its slice, for REDUCE */
-  GwFs fs;       /* the disk's, but for: */
-  bool full;     /* what is written to new files does not fit */
-  GwFile *created;
+  int64_t *kept;     /* this rank's part of its slice, for REDUCE */
+  GwFs fs;           /* the disk's, but for: */
+  _Atomic bool full; /* the next write to a new file does not fit */
+  GwFile *_Atomic created;
 };
 
 /* ---- what has struck ---- */
@@ -239,7 +239,6 @@ static GwStatus prepare(GwInjector *x, int32_t i, GwMoment moment, GwTrainer *tr
 
 static GwStatus at_moment(void *self, GwMoment moment, int64_t step, GwTrainer *trainer) {
   GwInjector *x = self;
-  x->full = false;
   atomic_store(&x->lanes_of, moment == GW_MOMENT_BEGIN ? step : 0);
   for (int32_t i = 0; i < x->options.count; i++) {
     if (!is_due(x, i, step)) continue;
@@ -280,8 +279,8 @@ static GwStatus open_file(GwFs *fs, const char *path, GwFileMode mode, GwFile **
 }
 
 static GwStatus write_file(GwFs *fs, GwFile *file, const void *data, size_t size) {
-  const GwInjector *x = fs->self;
-  if (x->full && file == x->created)
+  GwInjector *x = fs->self;
+  if (file == atomic_load(&x->created) && atomic_exchange(&x->full, false))
     return gw_fail(GW_NO_SPACE, "no space left on the disk, as an injected fault has it");
   return gw_fs_disk()->write(fs, file, data, size);
 }
