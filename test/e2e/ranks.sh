@@ -70,7 +70,7 @@ kill -STOP "$stopped"
 wait $pid
 check "a rank that is stopped is replaced" test $? -eq 0
 as_undisturbed stopped
-check "it is named, with the op" grep -q 'rank 1 .*hangs in step [0-9]*, op' \
+check "it is named" grep -q 'rank 1 .*hangs in step [0-9]*.*stopped by a signal' \
   "$work/stopped/journal.jsonl"
 
 # The supervisor killed, the run resumed with other numbers of ranks: 4, 3, 1, 4.
