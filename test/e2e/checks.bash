@@ -5,6 +5,8 @@ source=$1
 binary=$2
 godwit=$binary/godwit
 work=$(mktemp -d)
+# Where Open MPI has its own shared memory, which it leaves behind when a rank is killed.
+export OMPI_MCA_btl_vader_backing_directory=$work
 failures=0
 checks=0
 code=0
