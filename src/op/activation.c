@@ -17,6 +17,8 @@ static int64_t rows(const GwShapes *s) { return gw_rows(&s->in[0]); }
 
 static void examples(GwExample *e, int count) {
   GwType type = gw_type_2d(GW_F32, gw_example_size(e, 65), gw_example_size(e, 127));
+  if (e->long_size == GW_EXAMPLE_LARGE)
+    type = gw_type_2d(GW_F32, 2049, 2049); /* beyond most caches */
   for (int i = 0; i < count; i++) gw_example_f32(e, i, type, 2);
 }
 

@@ -137,7 +137,10 @@ typedef enum {
   GW_FILL_POSITIONS /* look-back distances: row n may see at most low + n mod high rows back */
 } GwFill;
 
-enum { GW_EXAMPLE_LONG = 4097 };
+enum {
+  GW_EXAMPLE_LONG = 4097,
+  GW_EXAMPLE_LARGE = 4 /* as long_size: where large arrays go another way, large ones */
+};
 
 struct GwExample {
   GwRng rng;

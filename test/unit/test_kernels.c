@@ -9,7 +9,7 @@
 #include "exec/check.h"
 #include "op_case.h"
 
-enum { ROUNDS = 24, LONG_ROUNDS = 6 };
+enum { ROUNDS = 24, LONG_ROUNDS = 7 };
 
 static uint64_t seed;
 
@@ -35,7 +35,8 @@ static void compare_case(const GwBackend *backend, GwOpcode code, uint64_t round
                          int shift) {
   GwCase test;
   GwCaseCall instance;
-  gw_case_init(&test, code, seed * 100 + round, false, round < ROUNDS ? 0 : (int)round % 3 + 1);
+  gw_case_init(&test, code, seed * 100 + round, false,
+               round < ROUNDS ? 0 : (int)(round - ROUNDS) % 4 + 1);
   if (round % 4 == 3 && multiplies_matrices(gw_op_def(code))) shrink_operands(&test);
   gw_case_call_init(&instance, &test, pool, shift);
   GwCheck *check = NULL;

@@ -3,7 +3,10 @@
 #include "kernel/cpu/activation_vector.h"
 #include "kernel/cpu/kernel.h"
 
-enum { GRAIN = 4096 /* elements worth a task */ };
+enum {
+  GRAIN = 4096,               /* elements worth a task */
+  STREAMED_ELEMENTS = 1 << 22 /* an array of which no cache holds much: 16 MiB */
+};
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -19,9 +22,10 @@ INLINE void each(const GwCall *call, Some *some, int width, int64_t first, int64
   if (i < last) some(call, i, last - i, 1, false);
 }
 
-/* For ops that wait for memory, not for their arithmetic. */
+/* For ops that wait for memory, not for their arithmetic: past the caches, when they could not hold
+ * what is written until it is read. */
 INLINE void each_streamed(const GwCall *call, Some *some, int width, int64_t first, int64_t last) {
-  bool large = gw_type_count(&call->shapes.in[0]) >= GW_STREAMED_ELEMENTS;
+  bool large = gw_type_count(&call->shapes.in[0]) >= STREAMED_ELEMENTS;
   if (large && (uintptr_t)((float *)call->out[0] + first) % sizeof(gw_vf) == 0) {
     each(call, some, width, first, last, true);
     gw_stream_end();

@@ -44,6 +44,8 @@ typedef struct {
   uint64_t last_signature, last_misfits; /* of elements that do not fill a vector */
 } GwFixedTally;
 
+enum { GW_FIXED_STREAMED = 1 << 19 }; /* elements of a large sum: 4 MiB */
+
 /* `limit` > 0; `fresh`: the argument, NULL for 0; `elements`: the whole sum's. */
 static inline GwFixedTally gw_fixed_begin(double limit, const int32_t *fresh, int64_t elements) {
   float rounded = (float)limit;
@@ -54,7 +56,7 @@ static inline GwFixedTally gw_fixed_begin(double limit, const int32_t *fresh, in
     memcpy(&rounded, &bits, sizeof bits);
   }
   GwFixedTally tally = {.limit = rounded, .fresh = fresh && *fresh};
-  tally.streamed = tally.fresh && elements >= GW_STREAMED_ELEMENTS;
+  tally.streamed = tally.fresh && elements >= GW_FIXED_STREAMED;
   return tally;
 }
 

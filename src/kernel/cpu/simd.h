@@ -565,9 +565,8 @@ static inline gw_vu gw_vu_from_float(gw_vh x) {
 #endif
 }
 
-/* Stores past the caches, for arrays of GW_STREAMED_ELEMENTS and more, which are not read soon; `p`
- * is aligned to the vector. Before another thread may read them: gw_stream_end(). */
-enum { GW_STREAMED_ELEMENTS = 1 << 19 };
+/* Stores past the caches, for large arrays that are not read soon; `p` is aligned to the vector.
+ * Before another thread may read them: gw_stream_end(). */
 static inline void gw_vu_stream(int64_t *p, gw_vu x) {
 #if defined(GW_ISA_AVX512)
   _mm512_stream_si512((void *)p, (__m512i)x);
