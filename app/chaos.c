@@ -100,17 +100,13 @@ int gw_command_chaos(int argc, char **argv) {
       .positional_max = 1,
       .takes_overrides = true,
   };
-  GwArguments arguments;
-  int code = 0;
-  if (!gw_cli_parse(&command, argc, argv, &arguments, &code)) return code;
   GwRecipe recipe;
-  GwStatus status = gw_recipe_load(arguments.positionals[0], arguments.overrides,
-                                   arguments.override_count, &recipe);
-  if (status != GW_OK) return gw_cli_failed(status);
+  int code = 0;
+  if (!gw_cli_parse_recipe(&command, argc, argv, &recipe, &code)) return code;
   o.train.recipe = &recipe;
   o.train.threads = threads;
   static GwChaosReport report;
-  status = gw_chaos(&o, &report);
+  GwStatus status = gw_chaos(&o, &report);
   if (status != GW_OK) return gw_cli_failed(status);
   if (json)
     code = print_json(&o, &report);

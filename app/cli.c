@@ -25,6 +25,16 @@ static void print_error_line(const char *text) {
   fprintf(stderr, "%serror:%s %s\n", paint, plain, text);
 }
 
+bool gw_cli_parse_recipe(const GwCommand *command, int argc, char **argv, GwRecipe *out,
+                         int *exit_code) {
+  GwArguments arguments;
+  if (!gw_cli_parse(command, argc, argv, &arguments, exit_code)) return false;
+  GwStatus status =
+      gw_recipe_load(arguments.positionals[0], arguments.overrides, arguments.override_count, out);
+  if (status != GW_OK) *exit_code = gw_cli_failed(status);
+  return status == GW_OK;
+}
+
 int gw_cli_failed(GwStatus status) {
   const char *message = gw_error_message();
   print_error_line(*message ? message : gw_status_text(status));

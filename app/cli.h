@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "godwit/recipe.h"
 #include "godwit/status.h"
 
 typedef enum {
@@ -81,6 +82,10 @@ GwOption gw_cli_option_backend(const char **backend);
  * printed); return *exit_code. */
 bool gw_cli_parse(const GwCommand *command, int argc, char **argv, GwArguments *out,
                   int *exit_code);
+
+/* The same for a command whose word is a recipe's path: loads it, changed as the arguments say. */
+bool gw_cli_parse_recipe(const GwCommand *command, int argc, char **argv, GwRecipe *out,
+                         int *exit_code);
 
 /* Prints "error: " and the message of the latest gw_fail on stderr; returns the exit code. */
 int gw_cli_failed(GwStatus status);

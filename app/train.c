@@ -106,6 +106,10 @@ static int run_command(int argc, char **argv, const Words *words) {
        GW_OPTION_I32, &cluster.ranks, 1, 1e6},
       {"launcher", "COMMAND", "what starts the ranks, {ranks} of them: \"mpirun -n {ranks}\"",
        GW_OPTION_TEXT, &cluster.launcher, 0, 0},
+      {"hosts", "LIST", "the machines to train on, and how many ranks each takes: \"a:4,b:4\"",
+       GW_OPTION_TEXT, &cluster.hosts, 0, 0},
+      {"shell", "COMMAND", "how to run a command on {host} (default \"ssh {host}\")",
+       GW_OPTION_TEXT, &cluster.shell, 0, 0},
       {"ranks-per-node", "K", "count every K ranks as a node of their own, to try it out",
        GW_OPTION_I32, &cluster.ranks_per_node, 1, 1e6},
       {"inject", "FAULT", "break it on purpose, as \"kill:rank=2,step=40\"; see `godwit chaos`",
@@ -135,16 +139,15 @@ static int run_command(int argc, char **argv, const Words *words) {
       .positional_max = 1,
       .takes_overrides = true,
   };
-  GwArguments arguments;
-  int code = 0;
-  if (!gw_cli_parse(&command, argc, argv, &arguments, &code)) return code;
-  if (cluster.ranks == 0 && (cluster.launcher || cluster.ranks_per_node || inject.count))
-    return gw_cli_misuse("train", "--launcher, --ranks-per-node and --inject go with --ranks N");
-  catch_signals(); /* soon: until then they kill */
   GwRecipe recipe;
-  GwStatus status = gw_recipe_load(arguments.positionals[0], arguments.overrides,
-                                   arguments.override_count, &recipe);
-  if (status != GW_OK) return gw_cli_failed(status);
+  int code = 0;
+  catch_signals(); /* soon: until then they kill */
+  if (!gw_cli_parse_recipe(&command, argc, argv, &recipe, &code)) return code;
+  if (cluster.ranks == 0 &&
+      (cluster.launcher || cluster.hosts || cluster.ranks_per_node || inject.count))
+    return gw_cli_misuse("train",
+                         "--launcher, --hosts, --ranks-per-node and --inject go with --ranks N");
+  if (cluster.shell && !cluster.hosts) return gw_cli_misuse("train", "--shell goes with --hosts");
   train->recipe = &recipe;
   cluster.inject = inject.items;
   cluster.inject_count = inject.count;

@@ -13,6 +13,12 @@ typedef struct {
    * command line, split at blanks, in which {ranks} stands for their number; what starts a rank
    * follows it: "mpirun -n {ranks}". */
   const char *launcher;
+  /* The machines to train on, "a:4,b:4": names, and how many ranks each takes. They see the run's
+   * folder and the data under the same paths. Ranks are started by the launcher, in which {hosts}
+   * stands for those to use (default: mpirun's or mpiexec's way to say so). What is not needed for
+   * `ranks` is spare. NULL: this machine. */
+  const char *hosts;
+  const char *shell;         /* how to run a command on {host}; NULL: "ssh {host}" */
   int32_t ranks_per_node;    /* > 0: so many ranks count as a node of their own, to try it out */
   const char *const *inject; /* [inject_count]: faults that it is to suffer, see faults.h */
   int32_t inject_count;
@@ -28,6 +34,15 @@ GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out);
  * back into the queue. Nothing is run. *out is malloc'd. */
 GwStatus gw_slurm_script(const GwClusterOptions *options, const char *const *arguments,
                          size_t argument_count, char **out);
+
+/* The supervisor's agent on one of several machines: `godwit agent`. It talks through its standard
+ * input and output, and returns when those end. */
+typedef struct {
+  const char *job;
+  uint64_t snapshots; /* whose */
+  bool fresh;         /* the run begins: older ones are thrown away */
+} GwAgentOptions;
+GwStatus gw_cluster_agent(const GwAgentOptions *options);
 
 /* One rank, as the supervisor starts it: `godwit rank`. */
 typedef struct {

@@ -10,8 +10,8 @@
  *           from an older checkpoint than the damaged one; unsaved: it was said that there is no
  *           checkpoint; takeover: a new supervisor; none: nothing, not even a false alarm
  *   blames  1: and it must name that rank
- *   weight  how often `godwit chaos` draws it. A slow rank is not drawn: nothing has to be done
- *           about it, and nobody says so */
+ *   weight  how often `godwit chaos` draws it. Not drawn: a slow rank, about which nothing has to
+ *           be done, and what takes several nodes */
 #define GW_INJECT_LIST(X)                                                                          \
   X(KILL, "kill", "step rank op", "SIGKILL to the rank", "death", 1, 4)                            \
   X(EXIT, "exit", "step rank op", "the rank ends with an error", "death", 1, 2)                    \
@@ -21,6 +21,8 @@
   X(SLOW, "slow", "step rank factor steps", "its ops take FACTOR times longer for STEPS steps",    \
     "none", 1, 0)                                                                                  \
   X(FLIP, "flip", "step rank tensor bit", "a bit of its share of weights, m or v", "lie", 1, 4)    \
+  X(COPY, "copy", "step rank bit",                                                                 \
+    "a bit of its node's copy of a weight that another node's rank owns", "lie", 0, 0)             \
   X(GRADIENT, "gradient", "step rank bit", "a bit of its sums of gradients", "lie", 1, 2)          \
   X(PAYLOAD, "payload", "step rank bit", "a bit of the total that it receives", "lie", 1, 2)       \
   X(REDUCE, "reduce", "step rank", "its own part is missing from its total", "lie", 1, 2)          \

@@ -53,23 +53,12 @@ static GwStatus meet(const GwRankOptions *options, Seat *seat) {
   return GW_OK;
 }
 
-/* The program's own bytes, hashed. */
-static GwStatus hash_program(uint64_t *hash) {
-  char path[GW_PATH_MAX];
-  GwMap map;
-  GW_TRY(gw_process_program(path, sizeof path));
-  GW_TRY(gw_map_open(path, &map));
-  *hash = gw_hash_bytes(map.data, map.size, 0);
-  gw_map_close(&map);
-  return GW_OK;
-}
-
 /* All ranks must run the same program: another build may compute other bits. */
 static GwStatus compare_programs(GwWorld *world) {
   int32_t ranks = gw_world_place(world)->ranks;
   uint64_t mine, *all = calloc((size_t)ranks, sizeof *all);
   if (!all) return gw_fail(GW_MEMORY, "no memory for %d ranks", ranks);
-  GwStatus status = hash_program(&mine);
+  GwStatus status = gw_job_build(&mine);
   if (status == GW_OK) status = gw_world_gather(world, &mine, sizeof mine, all);
   for (int32_t r = 0; r < ranks && status == GW_OK; r++)
     if (all[r] != all[0])

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "cluster/driver.h"
 #include "cluster/job.h"
+#include "comm/world.h"
 #include "data/sampler.h"
 #include "godwit/cluster.h"
 #include "godwit/log.h"
@@ -25,10 +26,22 @@ typedef struct {
   char job[GW_SHARED_NAME_MAX], report_name[GW_SHARED_NAME_MAX];
   uint64_t run;    /* of snapshots */
   GwShared report; /* a GwTrainReport, rank 0's */
+  GwHostList list;
+  GwHosts *hosts; /* NULL: this machine */
 } Cluster;
 
+/* On several machines something has to start the ranks. */
+static const char *launcher_of(const GwClusterOptions *options) {
+  const char *library = gw_world_mpi_library();
+  if (options->launcher || !options->hosts) return options->launcher;
+  if (library && strncmp(library, "MPICH", 5) == 0)
+    return "mpiexec.mpich -n {ranks} -hosts {hosts}";
+  return "mpirun.openmpi -n {ranks} --host {hosts}";
+}
+
 static bool is_local(const GwClusterOptions *options) {
-  return !options->launcher || strcmp(options->launcher, "local") == 0;
+  const char *launcher = launcher_of(options);
+  return !launcher || strcmp(launcher, "local") == 0;
 }
 
 /* ---- what the driver asks ---- */
@@ -72,21 +85,36 @@ static GwStatus fence(void *self, uint64_t epoch) {
   return gw_fs_write_atomic(c->folder.fs, path, text, (size_t)length);
 }
 
-/* The launcher's words, {ranks} replaced. */
-static GwStatus add_launcher(const Cluster *c, int32_t ranks, GwArgv *out) {
-  char line[1024], *rest = NULL;
-  if (strlen(c->options->launcher) >= sizeof line)
-    return gw_fail(GW_USAGE, "the launcher's command line is too long");
-  strcpy(line, c->options->launcher);
-  for (char *word = strtok_r(line, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
-    const char *place = strstr(word, "{ranks}");
-    if (place)
-      GW_TRY(gw_argv_add(out, "%.*s%d%s", (int)(place - word), word, ranks,
-                         place + strlen("{ranks}")));
-    else
-      GW_TRY(gw_argv_add(out, "%s", word));
+/* "a:2,b:1": the hosts that have ranks, and how many; `numbers` false: "a,b". *out is malloc'd. */
+static GwStatus write_hosts(const Cluster *c, const GwPlacement *placement, bool numbers,
+                            char **out) {
+  size_t size;
+  FILE *file = open_memstream(out, &size);
+  if (!file) return gw_fail(GW_MEMORY, "no memory for the hosts");
+  for (int32_t first = 0, end; first < placement->rank_count; first = end) {
+    int32_t host = placement->host_of[first];
+    for (end = first; end < placement->rank_count && placement->host_of[end] == host;) end++;
+    fprintf(file, "%s%s", first > 0 ? "," : "", c->list.names[host]);
+    if (numbers) fprintf(file, ":%d", end - first);
   }
-  return GW_OK;
+  bool bad = ferror(file) != 0;
+  return fclose(file) != 0 || bad ? gw_fail(GW_MEMORY, "no memory for the hosts") : GW_OK;
+}
+
+static GwStatus add_launcher(const Cluster *c, const GwPlacement *placement, GwArgv *out) {
+  char ranks[16], slots[16], *hosts = NULL, *names = NULL;
+  GwStatus status = GW_OK;
+  snprintf(ranks, sizeof ranks, "%d", placement->rank_count);
+  snprintf(slots, sizeof slots, "%d", placement->slots);
+  if (c->hosts) status = write_hosts(c, placement, true, &hosts);
+  if (c->hosts && status == GW_OK) status = write_hosts(c, placement, false, &names);
+  const GwArgvKey keys[] = {
+      {"{ranks}", ranks}, {"{slots}", slots}, {"{hosts}", hosts}, {"{names}", names}};
+  if (status == GW_OK)
+    status = gw_argv_add_words(out, launcher_of(c->options), keys, c->hosts ? 4 : 2);
+  free(hosts);
+  free(names);
+  return status;
 }
 
 static GwStatus add_options(const GwTrainOptions *train, GwArgv *out) {
@@ -109,7 +137,7 @@ static GwStatus command(void *self, const GwLaunch *launch, int32_t rank, GwArgv
   int32_t ranks = launch->placement->rank_count;
   char program[GW_PATH_MAX];
   GW_TRY(gw_process_program(program, sizeof program));
-  if (!is_local(c->options)) GW_TRY(add_launcher(c, ranks, out));
+  if (!is_local(c->options)) GW_TRY(add_launcher(c, launch->placement, out));
   GW_TRY(gw_argv_add(out, "%s", program));
   GW_TRY(gw_argv_add(out, "rank"));
   GW_TRY(gw_argv_add(out, "--run=%s", c->run_dir));
@@ -146,9 +174,19 @@ static GwStatus holds(void *self, void (*found)(void *driver, const GwEvent *eve
   const Cluster *c = self;
   Finding finding = {found, driver};
   uint64_t epoch;
+  if (c->hosts) { /* each has told what it holds when it came */
+    for (GwEvent event; gw_hosts_event(c->hosts, &event);) found(driver, &event);
+    return GW_OK;
+  }
   GW_TRY(read_epoch(c, &epoch));
   if (epoch == 0) return gw_snapshot_remove_all(c->run);
   return gw_snapshot_find(c->run, tell_found, &finding);
+}
+
+/* Hosts that are lost and come back. */
+static bool outside(void *self, GwEvent *out) {
+  const Cluster *c = self;
+  return c->hosts && gw_hosts_event(c->hosts, out);
 }
 
 static void report(void *self, const GwAction *action, const char *text) {
@@ -187,6 +225,7 @@ static GwStatus open_run(Cluster *c) {
                    "parts a step can be cut",
                    c->options->ranks, c->recipe.train.lanes);
   GW_TRY(check_faults(c->options));
+  if (c->options->hosts) GW_TRY(gw_host_list_parse(c->options->hosts, c->options->ranks, &c->list));
   GwSampler sampler; /* what it would say at each rank */
   GW_TRY(gw_sampler_init(c->corpus, c->recipe.data.seed, c->recipe.train.lanes,
                          c->recipe.train.lane_batch, c->recipe.model.context, &sampler));
@@ -203,34 +242,59 @@ static void close_run(Cluster *c) {
   gw_shared_close(&c->report);
   if (c->report_name[0]) gw_shared_remove(c->report_name);
   if (c->job[0]) gw_job_clear(c->job);
+  gw_host_list_deinit(&c->list);
   gw_run_folder_close(&c->folder);
   gw_corpus_close(c->corpus);
 }
 
-static GwStatus supervise(Cluster *c, GwTrainReport *out) {
+static GwStatus open_hosts(Cluster *c) {
+  uint64_t epoch;
+  if (c->list.count == 0) return GW_OK;
+  GW_TRY(read_epoch(c, &epoch));
+  GwHostsOptions options = {.list = &c->list,
+                            .shell = c->options->shell ? c->options->shell : "ssh {host}",
+                            .job = c->job,
+                            .snapshots = c->run,
+                            .fresh = epoch == 0};
+  return gw_hosts_open(&options, &c->hosts);
+}
+
+/* Fewer ranks than asked for will do where hosts may be lost. */
+static GwDriverOptions driver_options(const Cluster *c, const char *boards) {
   const GwTrainOptions *train = &c->options->train;
-  char boards[GW_SHARED_NAME_MAX];
-  gw_job_boards(c->job, boards);
   GwDriverOptions options = {.supervisor = gw_supervisor_defaults(),
                              .kind = is_local(c->options) ? GW_LAUNCH_LOCAL : GW_LAUNCH_LAUNCHER,
                              .prefix = boards,
+                             .hosts = c->hosts,
                              .stop = train->stop};
-  options.supervisor.ranks = options.supervisor.ranks_min = c->options->ranks;
-  options.supervisor.hosts = 1;
-  options.supervisor.slots = c->options->ranks;
+  options.supervisor.ranks = c->options->ranks;
+  options.supervisor.ranks_min = c->hosts ? 1 : c->options->ranks;
+  options.supervisor.hosts = c->hosts ? c->list.count : 1;
+  options.supervisor.slots = c->hosts ? c->list.slots : c->options->ranks;
   options.supervisor.last_step = train->steps >= 0 ? train->steps : c->recipe.train.steps;
   options.supervisor.tries = 3;
+  return options;
+}
+
+static GwStatus supervise(Cluster *c, GwTrainReport *out) {
+  char boards[GW_SHARED_NAME_MAX];
+  gw_job_boards(c->job, boards);
+  GwDriverOptions options = driver_options(c, boards);
   GwDriverHooks hooks = {.self = c,
                          .past = past,
                          .fence = fence,
                          .command = command,
                          .report = report,
                          .recovered = recovered,
-                         .holds = holds};
+                         .holds = holds,
+                         .outside = outside};
   GwDriverResult result;
   GW_TRY(gw_driver_run(&options, &hooks, &result));
-  (void)gw_snapshot_remove_all(c->run); /* all is in the last checkpoint */
-  memcpy(out, c->report.data, sizeof *out);
+  if (c->hosts)
+    gw_hosts_forget(c->hosts);
+  else
+    (void)gw_snapshot_remove_all(c->run); /* all is in the last checkpoint */
+  if (!c->hosts || !gw_hosts_report(c->hosts, out)) memcpy(out, c->report.data, sizeof *out);
   if (out->run_dir[0]) return GW_OK;
   return gw_fail(GW_IO, "%s: the ranks have ended without a report", c->run_dir);
 }
@@ -238,7 +302,9 @@ static GwStatus supervise(Cluster *c, GwTrainReport *out) {
 GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out) {
   Cluster c = {.options = options, .recipe = *options->train.recipe, .folder = {.lock = {-1}}};
   GwStatus status = open_run(&c);
+  if (status == GW_OK) status = open_hosts(&c);
   if (status == GW_OK) status = supervise(&c, out);
+  gw_hosts_close(c.hosts);
   close_run(&c);
   return status;
 }

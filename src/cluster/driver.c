@@ -33,7 +33,8 @@ typedef struct {
 /* The line for the journal; faults that repeat say so. */
 static void report(Driver *d, const GwAction *action) {
   char text[GW_DRIVER_TEXT + 64];
-  gw__driver_text(action, &d->epoch, d->hooks, d->now, d->cause, text);
+  int32_t ranks = gw_supervisor_placement(d->supervisor)->rank_count;
+  gw__driver_text(action, &d->epoch, d->hooks, ranks, d->now, d->cause, text);
   size_t length = strlen(text);
   bool fault = action->kind == GW_ACTION_REPORT && action->fault != GW_FAULT_GROW &&
                action->fault != GW_FAULT_TAKEN_OVER;
@@ -76,9 +77,7 @@ static void carry_out(Driver *d, const GwAction *action) {
     gw__epoch_kill(&d->epoch);
     d->stopping = true;
     break;
-  case GW_ACTION_ASK_END:
-    if (d->epoch.ranks > 0) d->epoch.board->end_asked = 1;
-    break;
+  case GW_ACTION_ASK_END: gw__epoch_ask_end(&d->epoch); break;
   case GW_ACTION_INSPECT: d->inspecting = true; break;
   case GW_ACTION_FINISH:
     d->finished = true;
@@ -199,7 +198,8 @@ static void look_at_board(Driver *d) {
   tell_recovered(d, before);
   for (int32_t r = 0; r < epoch->ranks && found; r++) look_at_findings(d, r); /* and told first */
   d->result->step = gw_max_i64(d->result->step, committed);
-  tell_new(d, GW_EVENT_SNAPSHOT, snapshot, &d->snapshot);
+  if (snapshot <= gw_supervisor_step(d->supervisor)) /* hosts speak one after the other */
+    tell_new(d, GW_EVENT_SNAPSHOT, snapshot, &d->snapshot);
   tell_new(d, GW_EVENT_CHECKPOINT, checkpoint, &d->checkpoint);
 }
 
@@ -255,16 +255,11 @@ static void look_at_processes(Driver *d) {
           blame == order_of_blame(&epoch->board->row[r]))
         tell_exit(d, r);
   look_at_launcher(d);
+  const char *complaint = epoch->hosts ? gw_hosts_complaint(epoch->hosts) : NULL;
+  if (complaint && !d->launch_failed && !d->stopping) fail_launch(d, complaint);
 }
 
 /* ---- answers ---- */
-
-/* A rank that was stopped while it waited for others waits no more: they may be done. */
-static bool waits(const GwBoardRow *row) {
-  char state;
-  uint64_t born;
-  return row->waiting && !(gw_process_look(row->pid, &state, &born) == GW_OK && state == 'T');
-}
 
 static void answer_inspection(Driver *d) {
   GwEpoch *epoch = &d->epoch;
@@ -272,7 +267,7 @@ static void answer_inspection(Driver *d) {
   for (int32_t r = 0; r < epoch->ranks; r++)
     tell(d, (GwEvent){.kind = GW_EVENT_OBSERVED,
                       .rank = r,
-                      .waiting = waits(&epoch->board->row[r]),
+                      .waiting = gw__epoch_waits(epoch, r),
                       .at = epoch->seen[r].progress_at});
   tell_rank(d, GW_EVENT_INSPECTED, -1);
 }
@@ -313,8 +308,8 @@ static void run_round(Driver *d) {
   d->before = d->now;
   d->now = gw_clock_ns();
   look_at_board(d);
+  look_outside(d); /* a lost host before its ranks */
   look_at_processes(d);
-  look_outside(d);
   if (d->now >= gw_supervisor_due(d->supervisor)) tell_rank(d, GW_EVENT_TICK, -1);
   answer(d);
 }
@@ -360,6 +355,7 @@ GwStatus gw_driver_run(const GwDriverOptions *options, const GwDriverHooks *hook
   size_t ranks = (size_t)options->supervisor.ranks;
   Driver d = {.options = options, .hooks = hooks, .result = out, .fault_step = -1};
   *out = (GwDriverResult){0};
+  d.epoch.hosts = options->hosts;
   d.epoch.seen = calloc(ranks, sizeof *d.epoch.seen);
   d.epoch.processes = calloc(ranks + 1, sizeof *d.epoch.processes);
   GwStatus status = d.epoch.seen && d.epoch.processes

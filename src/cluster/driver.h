@@ -1,11 +1,12 @@
-/* The supervisor with real processes, on one machine: starts the ranks, watches their processes and
+/* The supervisor with real processes: starts the ranks, watches their processes and
  * their board, stops them. It knows nothing of training: what to start and what to keep is the
  * caller's, through GwDriverHooks.
  *
  * An epoch has a board (comm/board.h) of its own, named by `prefix` and the epoch's number. Ranks
  * are this process's children (GW_LAUNCH_LOCAL: one command each; they die with it) or those of a
  * launcher such as mpirun (GW_LAUNCH_LAUNCHER: one command for all; then a rank is known
- * once it has opened the board). Ranks open the board, set `state` READY and later ENDED, and count
+ * once it has opened the board). On several machines there is an agent on each (cluster/hosts.h), the
+ * launcher starts the ranks, and the board here is a copy of what the agents tell. Ranks open the board, set `state` READY and later ENDED, and count
  * `progress`, also while they load and while they save: what stands still for too long is a hang.
  *
  * A death is seen at once (a pidfd), what the board says within 20 ms. */
@@ -14,6 +15,7 @@
 
 #include <signal.h>
 
+#include "cluster/hosts.h"
 #include "cluster/supervisor.h"
 #include "os/process.h"
 
@@ -24,7 +26,7 @@ typedef struct {
   uint64_t epoch;
   int64_t step; /* the ranks go on from the state after it, */
   GwRestoreFrom from;
-  const GwPlacement *placement; /* rank_count and host_of, logical hosts of this machine */
+  const GwPlacement *placement; /* rank_count and host_of */
   const char *board;            /* its name */
 } GwLaunch;
 
@@ -55,6 +57,7 @@ typedef struct {
   GwSupervisorOptions supervisor;
   GwLaunchKind kind;
   const char *prefix; /* of the names of boards: this run's and nobody else's */
+  GwHosts *hosts;     /* NULL: this machine; else those that the placement numbers */
   const char *output; /* a file to which the processes' output is appended; NULL: to ours */
   /* 1: checkpoint and end. 2: end at once. May be NULL. */
   const volatile sig_atomic_t *stop;

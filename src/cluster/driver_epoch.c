@@ -28,10 +28,13 @@ static GwStatus start_one(GwEpoch *epoch, const GwDriverOptions *options,
 GwStatus gw__epoch_start(GwEpoch *epoch, const GwDriverOptions *options, const GwDriverHooks *hooks,
                          const GwLaunch *launch) {
   GwLaunch full = *launch;
-  int32_t ranks = launch->placement->rank_count;
+  const GwPlacement *placement = launch->placement;
+  int32_t ranks = placement->rank_count;
   GW_ASSERT(epoch->ranks == 0);
   GW_TRY(name_of(epoch->name, options->prefix, launch->epoch));
-  GW_TRY(gw_board_create(epoch->name, launch->epoch, ranks, &epoch->shared, &epoch->board));
+  GW_TRY(epoch->hosts
+             ? gw_board_create_private(launch->epoch, ranks, &epoch->shared, &epoch->board)
+             : gw_board_create(epoch->name, launch->epoch, ranks, &epoch->shared, &epoch->board));
   epoch->epoch = launch->epoch;
   epoch->ranks = ranks;
   epoch->all_ready = epoch->restored_told = epoch->recovered_told = false;
@@ -39,13 +42,15 @@ GwStatus gw__epoch_start(GwEpoch *epoch, const GwDriverOptions *options, const G
   memset(epoch->processes, 0, ((size_t)ranks + 1) * sizeof *epoch->processes);
   for (int32_t r = 0; r < ranks; r++) epoch->seen[r] = (GwSeen){.progress_at = epoch->started_at};
   full.board = epoch->name;
+  if (epoch->hosts)
+    GW_TRY(gw_hosts_begin(epoch->hosts, launch->epoch, placement, epoch->board, epoch->processes));
   if (options->kind == GW_LAUNCH_LAUNCHER) return start_one(epoch, options, hooks, &full, -1);
   for (int32_t r = 0; r < ranks; r++) GW_TRY(start_one(epoch, options, hooks, &full, r));
   return GW_OK;
 }
 
 void gw__epoch_adopt(GwEpoch *epoch) {
-  if (gw__epoch_launcher(epoch)->pid == 0) return; /* we have started the ranks ourselves */
+  if (epoch->hosts) return;
   for (int32_t r = 0; r < epoch->ranks; r++) {
     const GwBoardRow *row = &epoch->board->row[r];
     GwProcess *process = &epoch->processes[r];
@@ -56,11 +61,20 @@ void gw__epoch_adopt(GwEpoch *epoch) {
   }
 }
 
+bool gw__epoch_waits(const GwEpoch *epoch, int32_t rank) {
+  const GwBoardRow *row = &epoch->board->row[rank];
+  char state;
+  uint64_t born;
+  if (!row->waiting || epoch->hosts) return row->waiting; /* the agents have looked */
+  return !(gw_process_look(row->pid, &state, &born) == GW_OK && state == 'T');
+}
+
 /* ---- stop ---- */
 
 void gw__epoch_kill(GwEpoch *epoch) {
   if (epoch->ranks == 0) return;
   gw_board_fence(epoch->board);
+  if (epoch->hosts) gw_hosts_fence(epoch->hosts);
   gw__epoch_adopt(epoch);
   for (int32_t i = 0; i <= epoch->ranks; i++) gw_process_kill(&epoch->processes[i]);
 }
@@ -68,18 +82,27 @@ void gw__epoch_kill(GwEpoch *epoch) {
 bool gw__epoch_runs(const GwEpoch *epoch) {
   for (int32_t i = 0; epoch->ranks > 0 && i <= epoch->ranks; i++)
     if (gw_process_runs(&epoch->processes[i])) return true;
-  return false;
+  return epoch->ranks > 0 && epoch->hosts && gw_hosts_run(epoch->hosts);
+}
+
+void gw__epoch_ask_end(GwEpoch *epoch) {
+  if (epoch->ranks == 0) return;
+  epoch->board->end_asked = 1;
+  if (epoch->hosts) gw_hosts_ask_end(epoch->hosts);
 }
 
 GwStatus gw__epoch_wait(GwEpoch *epoch, uint64_t timeout_ns) {
   size_t count = epoch->ranks > 0 ? (size_t)epoch->ranks + 1 : 0;
-  return gw_process_wait(epoch->processes, count, -1, timeout_ns);
+  int also = epoch->hosts ? gw_hosts_descriptor(epoch->hosts) : -1;
+  GW_TRY(gw_process_wait(epoch->processes, count, also, timeout_ns));
+  if (epoch->hosts) gw_hosts_listen(epoch->hosts);
+  return GW_OK;
 }
 
 void gw__epoch_end(GwEpoch *epoch) {
   if (epoch->ranks == 0) return;
   gw_shared_close(&epoch->shared);
-  gw_shared_remove(epoch->name);
+  if (!epoch->hosts) gw_shared_remove(epoch->name);
   epoch->board = NULL;
   epoch->ranks = 0;
 }

@@ -21,6 +21,7 @@ typedef struct {
   char name[GW_SHARED_NAME_MAX];
   GwShared shared;
   GwBoard *board;
+  GwHosts *hosts;       /* NULL: all is on this machine */
   GwSeen *seen;         /* [ranks] */
   GwProcess *processes; /* [ranks], and the launcher's */
   uint64_t started_at;
@@ -30,12 +31,16 @@ typedef struct {
 /* Makes the board and starts the processes. After a failure some may run. */
 GwStatus gw__epoch_start(GwEpoch *epoch, const GwDriverOptions *options, const GwDriverHooks *hooks,
                          const GwLaunch *launch);
-/* Takes up ranks whose process was not known so far. */
+/* Takes up ranks of this machine whose process was not known so far. */
 void gw__epoch_adopt(GwEpoch *epoch);
+void gw__epoch_ask_end(GwEpoch *epoch);
+/* Whether a rank waits for others. One that was stopped meanwhile waits no more: they may be done. */
+bool gw__epoch_waits(const GwEpoch *epoch, int32_t rank);
 /* Fences the board off and kills whatever is known to run. */
 void gw__epoch_kill(GwEpoch *epoch);
 bool gw__epoch_runs(const GwEpoch *epoch); /* some process does */
-/* Sleeps until some process ends or the time is over. */
+/* Sleeps until some process ends, a host has said something, or the time is over; then takes up what
+ * hosts have said. */
 GwStatus gw__epoch_wait(GwEpoch *epoch, uint64_t timeout_ns);
 /* When no process runs: removes the board. */
 void gw__epoch_end(GwEpoch *epoch);
@@ -48,9 +53,9 @@ static inline GwProcess *gw__epoch_launcher(const GwEpoch *epoch) {
  * not die within `timeout_ns`. */
 GwStatus gw__epochs_clear(const char *prefix, uint64_t timeout_ns);
 
-/* The line for an action; "" when it is not worth one. `now` for how long a rank has hung, `cause`
- * of a failed launch. */
+/* The line for an action; "" when it is not worth one. `ranks` of a launch, `now` for how long a rank
+ * has hung, `cause` of a failed launch. */
 void gw__driver_text(const GwAction *action, const GwEpoch *epoch, const GwDriverHooks *hooks,
-                     uint64_t now, const char *cause, char out[GW_DRIVER_TEXT]);
+                     int32_t ranks, uint64_t now, const char *cause, char out[GW_DRIVER_TEXT]);
 
 #endif

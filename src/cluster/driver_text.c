@@ -26,6 +26,20 @@ static void add_said(Line *line, const GwEpoch *epoch, int32_t rank) {
   if (text[0]) add(line, "; it said: %s", text);
 }
 
+/* "host one", or with one machine "host 0" */
+static void add_host(Line *line, const GwEpoch *epoch, int32_t host) {
+  if (epoch->hosts)
+    add(line, "host %s", gw_hosts_name(epoch->hosts, host));
+  else
+    add(line, "host %d", host);
+}
+
+/* "rank 2 on host one" */
+static void add_rank(Line *line, const GwEpoch *epoch, const GwAction *action) {
+  add(line, "rank %d on ", action->rank);
+  add_host(line, epoch, action->host);
+}
+
 /* "step 12, op 3 (attention)", where a rank is. */
 static void add_place(Line *line, const GwEpoch *epoch, const GwDriverHooks *hooks, int32_t rank) {
   const GwBoardRow *row = &epoch->board->row[rank];
@@ -44,7 +58,8 @@ static void death(Line *line, const GwAction *action, const GwEpoch *epoch,
                   const GwDriverHooks *hooks) {
   char how[GW_PROCESS_TEXT];
   gw_process_text(&epoch->processes[action->rank], how);
-  add(line, "rank %d on host %d %s ", action->rank, action->host, how);
+  add_rank(line, epoch, action);
+  add(line, " %s ", how);
   add_place(line, epoch, hooks, action->rank);
   add_said(line, epoch, action->rank);
 }
@@ -54,16 +69,18 @@ static void hang(Line *line, const GwAction *action, const GwEpoch *epoch,
   const GwSeen *seen = &epoch->seen[action->rank];
   char state = 0;
   uint64_t born;
-  add(line, "rank %d on host %d hangs ", action->rank, action->host);
+  add_rank(line, epoch, action);
+  add(line, " hangs ");
   add_place(line, epoch, hooks, action->rank);
   add(line, ": no progress for %.1f s", (double)(now - seen->progress_at) * 1e-9);
+  if (epoch->hosts) return; /* its number means nothing here */
   if (gw_process_look(epoch->board->row[action->rank].pid, &state, &born) == GW_OK && state == 'T')
     add(line, ", it was stopped by a signal");
 }
 
 static void lie(Line *line, const GwAction *action, const GwEpoch *epoch) {
-  add(line, "rank %d on host %d computes wrongly, after step %lld", action->rank, action->host,
-      (long long)action->step);
+  add_rank(line, epoch, action);
+  add(line, " computes wrongly, after step %lld", (long long)action->step);
   for (int32_t r = 0; r < epoch->ranks; r++) {
     if (epoch->board->row[r].accused != action->rank) continue;
     add(line, ", as rank %d found", r);
@@ -100,7 +117,10 @@ static void fault(Line *line, const GwAction *action, const GwEpoch *epoch,
   case GW_FAULT_HANG: hang(line, action, epoch, hooks, now); break;
   case GW_FAULT_STUCK: add(line, "all ranks wait for each other after step %lld", step); break;
   case GW_FAULT_LIE: lie(line, action, epoch); break;
-  case GW_FAULT_HOST: add(line, "host %d was lost after step %lld", action->host, step); break;
+  case GW_FAULT_HOST:
+    add_host(line, epoch, action->host);
+    add(line, " was lost after step %lld", step);
+    break;
   case GW_FAULT_LAUNCH: add(line, "the ranks could not be started: %s", cause); break;
   case GW_FAULT_SLOW_START: slow_start(line, epoch, now); break;
   case GW_FAULT_COPY: bad_copy(line, action, epoch); break;
@@ -114,7 +134,7 @@ static void fault(Line *line, const GwAction *action, const GwEpoch *epoch,
 }
 
 void gw__driver_text(const GwAction *action, const GwEpoch *epoch, const GwDriverHooks *hooks,
-                     uint64_t now, const char *cause, char out[GW_DRIVER_TEXT]) {
+                     int32_t ranks, uint64_t now, const char *cause, char out[GW_DRIVER_TEXT]) {
   static const char *const from[] = {"the start", "the checkpoint", "the snapshot"};
   static const char *const outcomes[] = {"nothing", "the last step is done", "ended, as was asked",
                                          "given up"};
@@ -123,8 +143,8 @@ void gw__driver_text(const GwAction *action, const GwEpoch *epoch, const GwDrive
   if (action->kind == GW_ACTION_REPORT)
     fault(&line, action, epoch, hooks, now, cause);
   else if (action->kind == GW_ACTION_LAUNCH)
-    add(&line, "epoch %llu goes on from %s after step %lld", (unsigned long long)action->epoch,
-        from[action->from], (long long)action->step);
+    add(&line, "epoch %llu goes on from %s after step %lld, with %d ranks",
+        (unsigned long long)action->epoch, from[action->from], (long long)action->step, ranks);
   else if (action->kind == GW_ACTION_WAIT)
     add(&line, "too few hosts: the run waits after step %lld", (long long)action->step);
   else if (action->kind == GW_ACTION_FINISH)

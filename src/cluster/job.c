@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/hash64.h"
+#include "os/fs.h"
+#include "os/process.h"
 
 GwStatus gw_job_name(const char *run_dir, char out[GW_SHARED_NAME_MAX]) {
   char *path = realpath(run_dir, NULL);
@@ -30,6 +32,16 @@ void gw_job_report(const char *job, char out[GW_SHARED_NAME_MAX]) {
 
 uint64_t gw_job_run(const char *job, uint64_t recipe_identity) {
   return gw_hash_bytes(job, strlen(job), recipe_identity);
+}
+
+GwStatus gw_job_build(uint64_t *hash) {
+  char path[GW_PATH_MAX];
+  GwMap map;
+  GW_TRY(gw_process_program(path, sizeof path));
+  GW_TRY(gw_map_open(path, &map));
+  *hash = gw_hash_bytes(map.data, map.size, 0);
+  gw_map_close(&map);
+  return GW_OK;
 }
 
 static GwStatus remove_area(void *context, const char *name) {

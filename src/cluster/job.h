@@ -14,6 +14,8 @@ void gw_job_world(const char *job, uint64_t epoch, char out[GW_SHARED_NAME_MAX])
 void gw_job_report(const char *job, char out[GW_SHARED_NAME_MAX]);
 /* Whose snapshots they are: of the job's run with this recipe. */
 uint64_t gw_job_run(const char *job, uint64_t recipe_identity);
+/* The hash of this program's own bytes: another build may compute other bits. */
+GwStatus gw_job_build(uint64_t *hash);
 /* Removes what an earlier launch may have left behind, boards left out. */
 void gw_job_clear(const char *job);
 

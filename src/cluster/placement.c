@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "state/snapshot.h"
+
 static bool usable(const GwHost *host) { return !host->lost && !host->banned; }
 
 GwStatus gw_placement_create(int32_t hosts, int32_t slots, int32_t ranks, GwPlacement *out) {
@@ -37,10 +39,7 @@ void gw_placement_fill(GwPlacement *placement, int32_t ranks) {
 }
 
 int32_t gw_placement_partner(const GwPlacement *placement, int32_t rank) {
-  int32_t other = (rank + placement->slots) % placement->rank_count;
-  if (placement->host_of[other] != placement->host_of[rank]) return other;
-  other = placement->rank_count - 1; /* ranks of the last host are fewer than its slots */
-  return placement->host_of[other] != placement->host_of[rank] ? other : 0;
+  return gw_snapshot_partner(placement->host_of, placement->rank_count, placement->slots, rank);
 }
 
 /* ---- the last snapshots ---- */

@@ -13,6 +13,20 @@ static size_t board_bytes(int32_t ranks) {
   return sizeof(GwBoard) + (size_t)ranks * sizeof(GwBoardRow);
 }
 
+/* Fills in an area of zeros. */
+static void begin(const GwShared *area, uint64_t epoch, int32_t ranks) {
+  GwBoard *board = area->data;
+  board->epoch = epoch;
+  board->ranks = ranks;
+  board->restored = board->committed = board->checkpoint = -1;
+  for (int32_t r = 0; r < ranks; r++) {
+    board->row[r].op = board->row[r].accused = -1;
+    board->row[r].bad_copy = -1;
+    board->row[r].snapshot = -1;
+  }
+  __atomic_store_n(&board->magic, magic, __ATOMIC_SEQ_CST);
+}
+
 GwStatus gw_board_create(const char *name, uint64_t epoch, int32_t ranks, GwShared *shared,
                          GwBoard **out) {
   GwShared area;
@@ -24,18 +38,16 @@ GwStatus gw_board_create(const char *name, uint64_t epoch, int32_t ranks, GwShar
     gw_shared_remove(name);
     return status;
   }
-  GwBoard *board = area.data;
-  board->epoch = epoch;
-  board->ranks = ranks;
-  board->restored = board->committed = board->checkpoint = -1;
-  for (int32_t r = 0; r < ranks; r++) {
-    board->row[r].op = board->row[r].accused = -1;
-    board->row[r].bad_copy = -1;
-    board->row[r].snapshot = -1;
-  }
-  __atomic_store_n(&board->magic, magic, __ATOMIC_SEQ_CST);
+  begin(&area, epoch, ranks);
   *shared = area;
-  *out = board;
+  *out = area.data;
+  return GW_OK;
+}
+
+GwStatus gw_board_create_private(uint64_t epoch, int32_t ranks, GwShared *shared, GwBoard **out) {
+  GW_TRY(gw_shared_private(board_bytes(ranks), shared));
+  begin(shared, epoch, ranks);
+  *out = shared->data;
   return GW_OK;
 }
 

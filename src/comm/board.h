@@ -43,6 +43,8 @@ typedef struct {
 /* By the supervisor, before the ranks start. */
 GwStatus gw_board_create(const char *name, uint64_t epoch, int32_t ranks, GwShared *shared,
                          GwBoard **out);
+/* One that only this process has, to copy what the boards of several nodes say. */
+GwStatus gw_board_create_private(uint64_t epoch, int32_t ranks, GwShared *shared, GwBoard **out);
 /* By a rank: GW_NOT_FOUND without a supervisor; GW_MISMATCH when it is of another epoch or number
  * of ranks, or its epoch is over. Fills in the rank's pid. */
 GwStatus gw_board_open(const char *name, uint64_t epoch, int32_t rank, int32_t ranks,

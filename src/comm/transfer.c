@@ -6,6 +6,7 @@
  * Two messages each way are under way at a time. All ranks go through the nodes by distance, sends
  * to the nodes behind, receives from those before: so of all messages not yet done the nearest
  * always has both its sides waiting for it, and nothing can lock up. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "comm/patience.h"
@@ -97,7 +98,8 @@ struct Exchange {
   void *(*incoming)(const Exchange *exchange, const Piece *piece, void *buffer);
   void (*arrived)(const Exchange *exchange, const Piece *piece, const void *buffer);
   int64_t *const *sums; /* to reduce */
-  char *data;           /* to spread */
+  char *data;           /* to spread, or this rank's to pass */
+  void *const *theirs;  /* to pass */
 };
 
 typedef struct {
@@ -226,4 +228,44 @@ GwStatus gw_world_spread(GwWorld *world, void *data, const int64_t *first) {
                        .incoming = in_place,
                        .data = data};
   return exchange_run(&exchange);
+}
+
+/* ---- pass ---- */
+
+static void *pass_outgoing(const Exchange *exchange, const Piece *piece, void *buffer) {
+  (void)buffer;
+  return exchange->data + (piece->begin - exchange->out.first[exchange->world->place.rank]);
+}
+
+static void *pass_incoming(const Exchange *exchange, const Piece *piece, void *buffer) {
+  (void)buffer;
+  return (char *)exchange->theirs[piece->peer] + (piece->begin - exchange->in.first[piece->peer]);
+}
+
+/* A rank sends to one other only, so whoever it is that is received from next is sending. */
+GwStatus gw_world_pass(GwWorld *world, const int32_t *to, const int64_t *bytes, void *mine,
+                       void *const *theirs) {
+  int32_t ranks = world->place.ranks, rank = world->place.rank;
+  int64_t *first = calloc((size_t)ranks + 1, sizeof *first);
+  GwRoute out = {rank, to[rank]}, *in = calloc((size_t)ranks, sizeof *in);
+  GwRoutes outs = {1, &out}, ins = {0, in};
+  GwStatus status = first && in ? GW_OK : gw_fail(GW_MEMORY, "no memory for %d ranks", ranks);
+  for (int32_t r = 0; r < ranks && status == GW_OK; r++) {
+    GW_ASSERT(gw_world_node_of(world, to[r]) != gw_world_node_of(world, r));
+    first[r + 1] = first[r] + bytes[r];
+    if (to[r] == rank) in[ins.count++] = (GwRoute){r, r};
+  }
+  Exchange exchange = {.world = world,
+                       .out = {&outs, first, GW_LINK_MESSAGE_MAX, 0, 0},
+                       .in = {&ins, first, GW_LINK_MESSAGE_MAX, 0, 0},
+                       .tag = GW_TAG_PASS,
+                       .element_size = 1,
+                       .outgoing = pass_outgoing,
+                       .incoming = pass_incoming,
+                       .data = mine,
+                       .theirs = theirs};
+  if (status == GW_OK) status = exchange_run(&exchange);
+  free(first);
+  free(in);
+  return status;
 }

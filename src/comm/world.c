@@ -31,6 +31,12 @@ typedef GwStatus Gather(GwWorld *world, const void *mine, size_t bytes, void *al
 
 static size_t slots_bytes(int32_t ranks) { return 2 * (size_t)ranks * SLOT_BYTES; }
 
+int32_t gw_world_node_of(const GwWorld *world, int32_t rank) {
+  int32_t node = 0;
+  while (world->node_first[node + 1] <= world->position[rank]) node++;
+  return node;
+}
+
 const GwPlace *gw_world_place(const GwWorld *world) { return &world->place; }
 const char *gw_world_mpi_library(void) { return gw__link_library(); }
 void gw_world_watch(GwWorld *world, _Atomic int32_t *waiting) { world->node.waiting = waiting; }
@@ -189,7 +195,7 @@ static GwStatus settle(GwWorld *world, int32_t rank, int32_t ranks, const int32_
     }
   }
   world->node_first[place->nodes] = next;
-  while (world->node_first[place->node + 1] <= world->position[rank]) place->node++;
+  place->node = gw_world_node_of(world, rank);
   place->node_rank = world->position[rank] - world->node_first[place->node];
   place->node_ranks = world->node_first[place->node + 1] - world->node_first[place->node];
   return gw__world_routes(world);

@@ -45,6 +45,7 @@ void gw_world_destroy(GwWorld *world);
 const char *gw_world_mpi_library(void);
 
 const GwPlace *gw_world_place(const GwWorld *world);
+int32_t gw_world_node_of(const GwWorld *world, int32_t rank);
 void gw_world_watch(GwWorld *world, _Atomic int32_t *waiting);
 
 /* Zeroed, page-aligned memory that the ranks of a node share: the same bytes, each at an address of
@@ -65,5 +66,11 @@ GwStatus gw_world_reduce(GwWorld *world, int64_t *const *sums, const int64_t *fi
 /* `data`: memory of gw_world_memory. Rank r has written bytes [first[r], first[r+1]); when all have
  * returned, every node has all. Within a node nothing moves. */
 GwStatus gw_world_spread(GwWorld *world, void *data, const int64_t *first);
+
+/* Each rank r has bytes[r] bytes for rank to[r], which is of another node: this rank's are `mine`,
+ * and what rank r has for it goes to theirs[r]. to, bytes and theirs: [ranks], the first two the
+ * same at all ranks. */
+GwStatus gw_world_pass(GwWorld *world, const int32_t *to, const int64_t *bytes, void *mine,
+                       void *const *theirs);
 
 #endif

@@ -19,7 +19,7 @@ typedef struct {
 } GwRoutes;
 
 enum { GW_WORLD_BUFFERS = 4 }; /* of GW_LINK_MESSAGE_MAX bytes */
-enum { GW_TAG_GATHER, GW_TAG_REDUCE, GW_TAG_SPREAD };
+enum { GW_TAG_GATHER, GW_TAG_REDUCE, GW_TAG_SPREAD, GW_TAG_PASS };
 
 typedef struct GwVerdict GwVerdict;
 

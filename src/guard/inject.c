@@ -156,6 +156,12 @@ static GwStatus strike_process(const GwInjector *x, const GwInjection *fault) {
   return GW_OK;
 }
 
+/* The first rank of the next node; -1: there is one node only. */
+static int32_t rank_elsewhere(const GwPlace *place) {
+  int32_t next = place->rank - place->node_rank + place->node_ranks;
+  return place->nodes == 1 ? -1 : next % place->ranks;
+}
+
 static GwStatus strike_numbers(GwInjector *x, int32_t i, GwTrainer *trainer) {
   const GwInjection *fault = &x->faults[i];
   GwDamage damage = {.trainer = trainer,
@@ -167,6 +173,10 @@ static GwStatus strike_numbers(GwInjector *x, int32_t i, GwTrainer *trainer) {
   case GW_INJECT_GRADIENT: gw_damage_sums(&damage, false); break;
   case GW_INJECT_PAYLOAD: gw_damage_sums(&damage, true); break;
   case GW_INJECT_NAN: gw_damage_weight(&damage); break;
+  case GW_INJECT_COPY:
+    damage.rank = rank_elsewhere(x->options.place);
+    if (damage.rank >= 0) gw_damage_state(&damage, 0);
+    break;
   default: gw_damage_total(&damage, x->kept); break;
   }
   return GW_OK;
@@ -193,6 +203,7 @@ static GwStatus strike(GwInjector *x, int32_t i, int64_t step, GwTrainer *traine
   case GW_INJECT_PAYLOAD:
   case GW_INJECT_REDUCE:
   case GW_INJECT_REDUCE_ALL:
+  case GW_INJECT_COPY:
   case GW_INJECT_NAN: return strike_numbers(x, i, trainer);
   default: return strike_process(x, fault);
   }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,6 +35,27 @@ GwStatus gw_argv_add(GwArgv *argv, const char *format, ...) {
   argv->items[argv->count++] = item;
   argv->items[argv->count] = NULL;
   return GW_OK;
+}
+
+static GwStatus add_word(GwArgv *argv, const char *word, const GwArgvKey *keys, int count) {
+  for (int i = 0; i < count; i++) {
+    const char *place = strstr(word, keys[i].key);
+    if (place)
+      return gw_argv_add(argv, "%.*s%s%s", (int)(place - word), word, keys[i].value,
+                         place + strlen(keys[i].key));
+  }
+  return gw_argv_add(argv, "%s", word);
+}
+
+GwStatus gw_argv_add_words(GwArgv *argv, const char *line, const GwArgvKey *keys, int count) {
+  char *copy = strdup(line), *rest = NULL;
+  if (!copy) return gw_fail(GW_MEMORY, "no memory for a command line");
+  GwStatus status = GW_OK;
+  for (char *word = strtok_r(copy, " ", &rest); word && status == GW_OK;
+       word = strtok_r(NULL, " ", &rest))
+    status = add_word(argv, word, keys, count);
+  free(copy);
+  return status;
 }
 
 void gw_argv_clear(GwArgv *argv) {
@@ -65,18 +87,19 @@ static void close_on_exec(void) {
 
 /* The child, until it is another program: nothing here may take a lock, as other threads that may
  * hold it are gone. */
-_Noreturn static void become(char *const *argv, int output, pid_t parent, int report) {
+_Noreturn static void become(char *const *argv, int talk, int output, pid_t parent, int report) {
   sigset_t none;
   sigemptyset(&none);
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) raise(SIGKILL); /* it ended before the line above */
-  int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int input = talk >= 0 ? talk : open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (input >= 0) dup2(input, STDIN_FILENO);
   if (output >= 0) {
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
   }
+  if (talk >= 0) dup2(talk, STDOUT_FILENO);
   close_on_exec();
   sigprocmask(SIG_SETMASK, &none, NULL);
   execvp(argv[0], argv);
@@ -101,13 +124,14 @@ static int wait_for(pid_t pid, int *result) {
   return got;
 }
 
-static GwStatus start(char *const *argv, int output, GwProcess *out) {
+/* `talk` -1: nobody talks to it. */
+static GwStatus start(char *const *argv, int talk, int output, GwProcess *out) {
   int report[2], result;
   GwProcess process = {.child = true};
   if (pipe2(report, O_CLOEXEC) != 0) return gw__os_fail(errno, argv[0], "make a pipe to start it");
   pid_t parent = getpid();
   process.pid = fork();
-  if (process.pid == 0) become(argv, output, parent, report[1]);
+  if (process.pid == 0) become(argv, talk, output, parent, report[1]);
   int error = process.pid < 0 ? errno : 0;
   close(report[1]);
   if (error == 0) {
@@ -127,14 +151,30 @@ static GwStatus start(char *const *argv, int output, GwProcess *out) {
   return status;
 }
 
-GwStatus gw_process_start(char *const *argv, const char *output, GwProcess *out) {
+static GwStatus start_with(char *const *argv, int talk, const char *output, GwProcess *out) {
   int descriptor = -1;
   if (output) {
     descriptor = open(output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (descriptor < 0) return gw__os_fail(errno, output, "open");
   }
-  GwStatus status = start(argv, descriptor, out);
+  GwStatus status = start(argv, talk, descriptor, out);
   if (descriptor >= 0) close(descriptor);
+  return status;
+}
+
+GwStatus gw_process_start(char *const *argv, const char *output, GwProcess *out) {
+  return start_with(argv, -1, output, out);
+}
+
+GwStatus gw_process_start_talking(char *const *argv, const char *output, GwProcess *out,
+                                  int *talk) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return gw__os_fail(errno, argv[0], "make a socket to talk to it");
+  GwStatus status = start_with(argv, ends[1], output, out);
+  close(ends[1]);
+  *talk = ends[0];
+  if (status != GW_OK) close(ends[0]);
   return status;
 }
 

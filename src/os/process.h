@@ -12,6 +12,11 @@ typedef struct {
 } GwArgv;
 
 GwStatus gw_argv_add(GwArgv *argv, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The words of `line`, split at blanks, in which each key's first place in a word becomes its value. */
+typedef struct {
+  const char *key, *value;
+} GwArgvKey;
+GwStatus gw_argv_add_words(GwArgv *argv, const char *line, const GwArgvKey *keys, int count);
 void gw_argv_clear(GwArgv *argv); /* a zeroed one is fine */
 
 typedef struct {
@@ -30,6 +35,10 @@ static inline bool gw_process_runs(const GwProcess *process) {
  * descriptors but an empty standard input and our outputs, which are appended to the file `output`
  * if that is not NULL, and it is killed when the thread that calls this ends. */
 GwStatus gw_process_start(char *const *argv, const char *output, GwProcess *out);
+
+/* The same for one that we talk to: its standard input and output are one end of a socket, of which
+ * *talk is the other; `output` is for its errors. The caller closes it. */
+GwStatus gw_process_start_talking(char *const *argv, const char *output, GwProcess *out, int *talk);
 
 /* A process that is not our child. GW_NOT_FOUND when `pid` is gone, or is another that began at
  * another time than `born`. */

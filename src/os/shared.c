@@ -78,6 +78,13 @@ GwStatus gw_shared_create_whole(const char *name, size_t bytes, GwShared *out) {
   return create(name, bytes, true, out);
 }
 
+GwStatus gw_shared_private(size_t bytes, GwShared *out) {
+  void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return gw_fail(GW_MEMORY, "no memory for %zu bytes", bytes);
+  *out = (GwShared){data, bytes};
+  return GW_OK;
+}
+
 GwStatus gw_shared_open(const char *name, GwShared *out) {
   char path[GW_SHARED_NAME_MAX + 2];
   struct stat stat;

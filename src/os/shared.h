@@ -20,6 +20,8 @@ GwStatus gw_shared_create(const char *name, size_t bytes, GwShared *out);
 /* The same with all of its memory taken, or GW_MEMORY as of gw_shared_reserve. Who opens the name
  * meanwhile finds it empty, GW_CORRUPT, and never memory that is not there. */
 GwStatus gw_shared_create_whole(const char *name, size_t bytes, GwShared *out);
+/* An area of zeros without a name, for this process alone. */
+GwStatus gw_shared_private(size_t bytes, GwShared *out);
 /* GW_NOT_FOUND when nothing has the name. */
 GwStatus gw_shared_open(const char *name, GwShared *out);
 void gw_shared_close(GwShared *shared); /* the area stays; a zeroed one is fine */

@@ -236,6 +236,12 @@ static int32_t slot_to_fill(const GwSnapshotWriter *writer) {
   return a->epoch > b->epoch;
 }
 
+/* What the payload is, when it is there. */
+static void seal(Header *there, const Header *header) {
+  memcpy(there, header, offsetof(Header, seal));
+  atomic_store_explicit(&there->seal, seal_of(header), memory_order_release);
+}
+
 void gw_snapshot_put(GwSnapshotWriter *writer, const GwSnapshotInfo *info, const GwSpan *spans,
                      int32_t count) {
   GW_ASSERT(info->run == writer->run && info->step >= 0);
@@ -246,8 +252,46 @@ void gw_snapshot_put(GwSnapshotWriter *writer, const GwSnapshotInfo *info, const
   GW_ASSERT(header.bytes <= area->bytes - PAYLOAD_AT);
   break_seal(there);
   header.payload_hash = copy_in((char *)area->data + PAYLOAD_AT, header.bytes, spans);
-  memcpy(there, &header, offsetof(Header, seal));
-  atomic_store_explicit(&there->seal, seal_of(&header), memory_order_release);
+  seal(there, &header);
+}
+
+/* ---- a copy on another node ---- */
+
+int32_t gw_snapshot_partner(const int32_t *host_of, int32_t ranks, int32_t slots, int32_t rank) {
+  int32_t other = (rank + slots) % ranks;
+  if (host_of[other] != host_of[rank]) return other;
+  other = ranks - 1; /* ranks of the last host are fewer than its slots */
+  return host_of[other] != host_of[rank] ? other : 0;
+}
+
+void gw_snapshot_card(const GwSnapshotWriter *writer, GwSnapshotCard *card, void **payload) {
+  int32_t slot = 1 - slot_to_fill(writer);
+  Header header;
+  bool whole = is_whole(writer, slot, &header);
+  GW_ASSERT(whole);
+  *card = (GwSnapshotCard){header.info, header.bytes, header.payload_hash};
+  *payload = (char *)writer->slot[slot].data + PAYLOAD_AT;
+}
+
+void *gw_snapshot_receive(GwSnapshotWriter *writer) {
+  writer->filling = slot_to_fill(writer);
+  break_seal(writer->slot[writer->filling].data);
+  return (char *)writer->slot[writer->filling].data + PAYLOAD_AT;
+}
+
+GwStatus gw_snapshot_accept(GwSnapshotWriter *writer, const GwSnapshotCard *card) {
+  const GwShared *area = &writer->slot[writer->filling];
+  const GwSnapshotInfo *info = &card->info;
+  if (info->run != writer->run || info->share != writer->share || info->shares != writer->shares ||
+      card->bytes > area->bytes - PAYLOAD_AT ||
+      gw_hash_blocks((char *)area->data + PAYLOAD_AT, card->bytes, 0, 0) != card->payload_hash)
+    return gw_fail(GW_CORRUPT,
+                   "the copy of share %" PRId32 " of step %" PRId64
+                   " has not arrived as it was sent",
+                   info->share, info->step);
+  gw_snapshot_cut(writer, info->step);
+  seal(area->data, &(Header){MAGIC, VERSION, *info, card->bytes, card->payload_hash, 0});
+  return GW_OK;
 }
 
 /* ---- reading ---- */

@@ -38,6 +38,7 @@ typedef struct {
   GwShared slot[2];
   uint64_t run;
   int32_t share, shares, copy;
+  int32_t filling; /* the slot that gw_snapshot_receive has opened */
 } GwSnapshotWriter;
 
 /* The areas for a share of `bytes` bytes; slots of that size, and what they hold, are kept.
@@ -54,6 +55,25 @@ void gw_snapshot_cut(GwSnapshotWriter *writer, int64_t step);
  * of info->layout or, for a partner, the same bytes in other pieces. Cuts at info->step. */
 void gw_snapshot_put(GwSnapshotWriter *writer, const GwSnapshotInfo *info, const GwSpan *spans,
                      int32_t count);
+
+/* ---- a copy on another node ---- */
+
+/* The rank on whose node a second copy of the share of `rank` lies: on another node where there is
+ * one. host_of[ranks]: ascending, `slots` ranks on each host but the last. */
+int32_t gw_snapshot_partner(const int32_t *host_of, int32_t ranks, int32_t slots, int32_t rank);
+
+/* What goes with a payload to its second copy. */
+typedef struct {
+  GwSnapshotInfo info;
+  uint64_t bytes, payload_hash;
+} GwSnapshotCard;
+
+/* The newest that the writer has put; its payload stays until the next but one. */
+void gw_snapshot_card(const GwSnapshotWriter *writer, GwSnapshotCard *card, void **payload);
+/* Where a payload for this writer may be put, in place of the older of its slots. */
+void *gw_snapshot_receive(GwSnapshotWriter *writer);
+/* It is there. GW_CORRUPT when it is not what the card says: then it counts for nothing. */
+GwStatus gw_snapshot_accept(GwSnapshotWriter *writer, const GwSnapshotCard *card);
 
 /* ---- reading ---- */
 

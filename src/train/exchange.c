@@ -53,7 +53,10 @@ static GwStatus make_room(GwExchange *x, int32_t lanes) {
   words = gw_max_i64(words, gw_max_i64(ranks, GW_STATE_HASHES + 1 + NOTES_MOST / 8));
   x->room = calloc((size_t)((1 + ranks) * words), sizeof *x->room);
   x->share_hash = calloc((size_t)ranks, sizeof *x->share_hash);
-  return x->room && x->share_hash ? GW_OK : gw_fail(GW_MEMORY, "no memory for what ranks exchange");
+  x->copy_hash = calloc((size_t)ranks, sizeof *x->copy_hash);
+  return x->room && x->share_hash && x->copy_hash
+             ? GW_OK
+             : gw_fail(GW_MEMORY, "no memory for what ranks exchange");
 }
 
 static GwStatus share_buffers(GwExchange *x, GwExchangeBuffers *out) {
@@ -97,6 +100,7 @@ void gw_exchange_destroy(GwExchange *x) {
   free(x->sum_first);
   free(x->room);
   free(x->share_hash);
+  free(x->copy_hash);
   *x = (GwExchange){0};
 }
 
@@ -203,14 +207,31 @@ static uint64_t slice_hash(const GwExchange *x, int32_t rank) {
   return hash;
 }
 
-/* Whether what came from other nodes is what their ranks wrote; the node's ranks share the work.
- * `all`: every rank's row of `words` words, whose first is the hash of its slice. */
-static GwStatus agree(GwExchange *x, const uint64_t *all, size_t words, int32_t *accused) {
+/* The next rank of another node, after `rank`, whose parameters this rank receives and looks after;
+ * -1 begins. false: there is none. */
+static bool next_copy(const GwExchange *x, int32_t *rank) {
   const GwPlace *place = gw_world_place(x->world);
-  bool bad = false;
-  for (int32_t r = place->node_rank; r < place->ranks; r += place->node_ranks)
-    bad |= slice_hash(x, r) != all[(size_t)r * words];
-  return gw_exchange_accuse(x, bad, accused);
+  *rank = *rank < 0 ? place->node_rank : *rank + place->node_ranks;
+  while (*rank < place->ranks && gw_world_node_of(x->world, *rank) == place->node)
+    *rank += place->node_ranks;
+  return *rank < place->ranks;
+}
+
+void gw_exchange_filled(GwExchange *x) {
+  for (int32_t r = -1; next_copy(x, &r);) x->copy_hash[r] = slice_hash(x, r);
+}
+
+bool gw_exchange_copies_hold(const GwExchange *x) {
+  for (int32_t r = -1; next_copy(x, &r);)
+    if (x->copy_hash[r] != slice_hash(x, r)) return false;
+  return true;
+}
+
+/* Whether what came from other nodes is what their ranks wrote. `all`: every rank's row of `words`
+ * words, whose first is the hash of its slice. */
+static GwStatus agree(GwExchange *x, const uint64_t *all, size_t words, int32_t *accused) {
+  for (int32_t r = -1; next_copy(x, &r);) x->copy_hash[r] = all[(size_t)r * words];
+  return gw_exchange_accuse(x, !gw_exchange_copies_hold(x), accused);
 }
 
 GwStatus gw_exchange_params(GwExchange *x, const uint64_t hash[GW_STATE_HASHES], bool bad,
@@ -220,6 +241,7 @@ GwStatus gw_exchange_params(GwExchange *x, const uint64_t hash[GW_STATE_HASHES],
   size_t words = 3 + gw_align_up(bytes, sizeof(uint64_t)) / sizeof(uint64_t);
   uint64_t *mine = x->room, *all = x->room + words;
   GW_ASSERT(bytes <= NOTES_MOST);
+  bad = bad || !gw_exchange_copies_hold(x); /* lanes have read them */
   uint64_t start = gw_clock_ns();
   GW_TRY(gw_world_spread(x->world, x->params, x->param_first));
   x->transfer_ns += gw_clock_ns() - start;

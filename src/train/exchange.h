@@ -15,6 +15,8 @@ typedef struct {
   int64_t *square_first; /* [ranks + 1]: likewise of the squares */
   const uint64_t *seeds; /* of the state hash, three per parameter; the trainer's */
   uint64_t *share_hash;  /* [ranks]: of each one's share of the state, as it was written */
+  uint64_t *copy_hash;   /* [ranks]: of the copies of other nodes' parameters that this rank looks
+                            after, as they came */
   char *params;          /* what the node's ranks share */
   uint64_t *room;        /* for what is gathered: ours, then everybody's */
   uint64_t transfer_ns;  /* spent on moving sums and parameters, all steps together */
@@ -28,6 +30,12 @@ typedef struct {
 GwStatus gw_exchange_create(GwWorld *world, const GwTrainingPlan *plan, int32_t lanes,
                             GwExchange *out, GwExchangeBuffers *buffers);
 void gw_exchange_destroy(GwExchange *exchange); /* a zeroed one is fine */
+
+/* The parameters were filled in anew: this is how they are to stay until the next step. */
+void gw_exchange_filled(GwExchange *exchange);
+/* Whether the copies of other nodes' parameters, which the node's ranks share among them, are what
+ * came. */
+bool gw_exchange_copies_hold(const GwExchange *exchange);
 
 /* The elements of the sums that this rank totals: [slice[0], slice[1]). */
 void gw_exchange_slice(const GwExchange *exchange, int64_t slice[2]);
@@ -60,8 +68,8 @@ typedef struct {
 
 /* After the update of the slice: every node has all parameters, and every rank knows
  * *hash = Σ over ranks of hash[0] + hash[1]. `bad`: this rank found its slice of the state changed;
- * *accused becomes the lowest such rank, or one whose node has other parameters than were written,
- * -1: none. The step is made when this returns GW_OK with none accused. */
+ * *accused becomes the lowest such rank, or one whose node had or now has other parameters than
+ * were written, -1: none. The step is made when this returns GW_OK with none accused. */
 GwStatus gw_exchange_params(GwExchange *exchange, const uint64_t hash[GW_STATE_HASHES], bool bad,
                             const GwNotes *notes, uint64_t *sum, int32_t *accused);
 

@@ -40,13 +40,13 @@ static GwStatus agree_on_step(Run *run) {
 GwStatus gw__run_create_snapshots(Run *run) {
   const GwRank *rank = run->rank;
   if (!rank || run->recipe.train.snapshot_every == 0) return GW_OK;
-  return gw_rank_snapshots_create(run->trainer, run->place, rank->run, rank->epoch,
+  return gw_rank_snapshots_create(run->trainer, gw__run_world(run), rank->run, rank->epoch,
                                   &run->snapshots);
 }
 
 static GwStatus restore_snapshot(Run *run) {
   int64_t step = run->rank->snapshot;
-  GwStatus status = gw_rank_snapshots_restore(&run->snapshots, gw__run_world(run), step);
+  GwStatus status = gw_rank_snapshots_restore(&run->snapshots, step);
   if (status != GW_OK && run->rank->row) atomic_store(&run->rank->row->bad_copy, step);
   GW_TRY(status);
   run->step = step;
@@ -156,7 +156,7 @@ GwStatus gw__run_save(Run *run, bool wait) {
 GwStatus gw__run_keep(Run *run) {
   GwStatus status = GW_OK;
   if (run->snapshots.trainer && gw__run_due(run->step, run->recipe.train.snapshot_every)) {
-    gw_rank_snapshots_take(&run->snapshots, run->step, run->report.state_hash);
+    GW_TRY(gw_rank_snapshots_take(&run->snapshots, run->step, run->report.state_hash));
     if (run->rank->row) atomic_store(&run->rank->row->snapshot, run->step);
   }
   (void)look_at_saver(run, &status);

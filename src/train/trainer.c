@@ -246,7 +246,10 @@ static uint64_t hash_own_share(const GwTrainer *t) {
   return hash_share(t, t->world ? gw_world_place(t->world)->rank : 0);
 }
 
-void gw_trainer_state_changed(GwTrainer *t) { t->share_hash = t->verify ? hash_own_share(t) : 0; }
+void gw_trainer_state_changed(GwTrainer *t) {
+  t->share_hash = t->verify ? hash_own_share(t) : 0;
+  if (t->world) gw_exchange_filled(&t->exchange);
+}
 
 void gw_trainer_accuse(GwTrainer *t) {
   for (int32_t r = t->world ? gw_world_place(t->world)->ranks : 0; r-- > 0;)
@@ -420,6 +423,7 @@ static GwStatus wrong_state(const GwTrainer *t, int64_t step) {
 /* Some rank's lanes have failed: was the state wrong that they were computed from? */
 static GwStatus failed_lanes(GwTrainer *t, int64_t step) {
   bool bad = t->verify && hash_own_share(t) != t->share_hash;
+  bad = bad || (t->world && !gw_exchange_copies_hold(&t->exchange));
   if (t->world) GW_TRY(gw_exchange_accuse(&t->exchange, bad, &t->accused));
   if (t->accused >= 0) return wrong_state(t, step);
   if (t->failure[0]) return gw_fail(GW_NUMERIC, "%s", t->failure);

@@ -10,6 +10,7 @@
 #include "exec/backend_cpu.h"
 #include "exec/check.h"
 #include "op_case.h"
+#include "small_run.h"
 #include "train/trainer.h"
 
 #define GW_ISA_GENERIC
@@ -376,34 +377,21 @@ static GwRecipe recipe_of(int variant) {
                                    "model.context=20",
                                    "train.lanes=3",
                                    "train.lane_batch=2"};
-  GwRecipe recipe;
-  assert_ok(gw_recipe_parse("small", "{}", 2, overrides, (int)GW_COUNT_OF(overrides), &recipe));
-  recipe.model.vocab_size = VOCAB;
-  return recipe;
-}
-
-static GwStatus fill_lane(void *context, int64_t step, int32_t lane, GwLaneInputs in) {
-  const GwRecipe *recipe = context;
-  GwRng batch = gw_rng(seed, (uint64_t)step * 1000 + (uint64_t)lane);
-  for (int64_t i = 0; i < (int64_t)recipe->train.lane_batch * recipe->model.context; i++) {
-    in.tokens[i] = (int32_t)gw_rng_below(&batch, VOCAB);
-    in.targets[i] = (int32_t)gw_rng_below(&batch, VOCAB);
-    in.positions[i] = (int32_t)(i % recipe->model.context);
-  }
-  return GW_OK;
+  return gw_test_recipe(overrides, GW_COUNT_OF(overrides), VOCAB);
 }
 
 static uint64_t train(GwRecipe *recipe, const GwBackend *backend, int threads, GwLaneWay way,
                       bool abft) {
   GwTrainer *trainer;
   uint64_t signatures[3];
+  GwTestBatches batches = {recipe, seed};
   assert_ok(gw_trainer_create(recipe, backend, pools[threads - 1], &trainer));
   if (abft) assert_ok(gw_trainer_verify_products(trainer));
   gw_trainer_set_way(trainer, way);
   for (int64_t step = 0; step < 3; step++) {
     GwStepReport report;
     gw_trainer_begin(trainer);
-    assert_ok(gw_trainer_lanes(trainer, step, fill_lane, recipe, signatures));
+    assert_ok(gw_trainer_lanes(trainer, step, gw_test_fill, &batches, signatures));
     assert_ok(gw_trainer_end(trainer, step, NULL, &report));
   }
   uint64_t hash = gw_trainer_hash(trainer, 3);
@@ -439,6 +427,7 @@ static GwStatus pretend_a_fault(void *self, int32_t op, const GwOpDef *def, GwCa
 static void a_fault_ends_the_step_and_is_named(void **state) {
   (void)state;
   GwRecipe recipe = recipe_of(0);
+  GwTestBatches batches = {&recipe, seed};
   for (int way = 0; way < 2; way++) {
     GwTrainer *trainer;
     uint64_t signatures[3];
@@ -450,13 +439,13 @@ static void a_fault_ends_the_step_and_is_named(void **state) {
     gw_trainer_observe(trainer, &fault);
     gw_trainer_begin(trainer);
     assert_fails(GW_NUMERIC, "(linear_sum)",
-                 gw_trainer_lanes(trainer, 6, fill_lane, &recipe, signatures));
+                 gw_trainer_lanes(trainer, 6, gw_test_fill, &batches, signatures));
     assert_non_null(strstr(gw_error_message(), "step 7, lane 1, op "));
     assert_non_null(strstr(gw_error_message(), "row 5 adds up to 3 instead of 2"));
     assert_non_null(strstr(gw_error_message(), "resume from the last checkpoint"));
     gw_trainer_observe(trainer, NULL); /* and the next try begins anew */
     gw_trainer_begin(trainer);
-    assert_ok(gw_trainer_lanes(trainer, 6, fill_lane, &recipe, signatures));
+    assert_ok(gw_trainer_lanes(trainer, 6, gw_test_fill, &batches, signatures));
     assert_ok(gw_trainer_end(trainer, 6, NULL, &report));
     gw_trainer_destroy(trainer);
   }

@@ -13,6 +13,7 @@
 #include "pass/autodiff.h"
 #include "pass/fuse.h"
 #include "pass/memory_plan.h"
+#include "small_run.h"
 
 enum { VOCAB = 61, BATCH = 2 };
 
@@ -27,10 +28,7 @@ static GwRecipe small_recipe(const char *family, const char *activation) {
   const char *const overrides[] = {family_text,       activation_text, "model.layers=2",
                                    "model.width=24",  "model.heads=4", "model.kv_heads=4",
                                    "model.context=20"};
-  GwRecipe recipe;
-  assert_ok(gw_recipe_parse("small", "{}", 2, overrides, (int)GW_COUNT_OF(overrides), &recipe));
-  recipe.model.vocab_size = VOCAB;
-  return recipe;
+  return gw_test_recipe(overrides, GW_COUNT_OF(overrides), VOCAB);
 }
 
 /* Forward and backward, as a lane; the logits come last, so that they can be read after the run. */

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "os/clock.h"
+#include "os/lines.h"
 #include "os/process.h"
 
 static const uint64_t s = 1000000000;
@@ -162,6 +164,72 @@ static void command_lines(void **state) {
   assert_int_equal(argv.count, 0);
 }
 
+static void words_of_a_line(void **state) {
+  (void)state;
+  GwArgv argv = {0};
+  const GwArgvKey keys[] = {{"{ranks}", "4"}, {"{hosts}", "a:2,b:2"}};
+  assert_ok(gw_argv_add_words(&argv, "mpirun  -n {ranks} --host={hosts}/x {other}", keys, 2));
+  const char *const expected[] = {"mpirun", "-n", "4", "--host=a:2,b:2/x", "{other}"};
+  assert_int_equal(argv.count, 5);
+  for (size_t i = 0; i < 5; i++) assert_string_equal(argv.items[i], expected[i]);
+  gw_argv_clear(&argv);
+}
+
+static char *next_line(GwLines *lines) {
+  char *line = NULL;
+  for (int i = 0; i < 1000 && !line && !lines->ended; i++) {
+    assert_ok(gw_process_wait(NULL, 0, lines->descriptor, s / 100));
+    assert_ok(gw_lines_read(lines));
+    line = gw_lines_next(lines);
+  }
+  return line;
+}
+
+static void a_process_that_is_talked_to(void **state) {
+  (void)state;
+  char *argv[] = {"sh", "-c", "while read x; do echo \"got $x\"; done; printf rest", NULL};
+  char text[9000];
+  GwProcess process;
+  GwLines lines = {0};
+  assert_ok(gw_process_start_talking(argv, NULL, &process, &lines.descriptor));
+  assert_ok(gw_line_write(lines.descriptor, "%d words", 2));
+  assert_string_equal(next_line(&lines), "got 2 words");
+  assert_null(gw_lines_next(&lines));
+  memset(text, 'x', sizeof text);
+  text[sizeof text - 1] = 0;
+  assert_ok(gw_line_write(lines.descriptor, "%s", text));
+  assert_ok(gw_line_write(lines.descriptor, "short"));
+  assert_string_equal(next_line(&lines) + 4, text);
+  assert_string_equal(next_line(&lines), "got short");
+  shutdown(lines.descriptor, SHUT_WR);
+  assert_null(next_line(&lines)); /* the rest is not a whole line */
+  assert_true(lines.ended);
+  await(&process, 10 * s);
+  assert_int_equal(process.code, 0);
+  assert_int_equal(gw_line_write(lines.descriptor, "nobody reads"), GW_IO);
+  close(lines.descriptor);
+  gw_lines_deinit(&lines);
+}
+
+static void a_line_without_end(void **state) {
+  (void)state;
+  char *argv[] = {"sh", "-c", "yes | tr -d '\\n' | head -c 300000", NULL};
+  GwProcess process;
+  GwLines lines = {0};
+  GwStatus status = GW_OK;
+  assert_ok(gw_process_start_talking(argv, NULL, &process, &lines.descriptor));
+  while (status == GW_OK && !lines.ended) {
+    assert_ok(gw_process_wait(NULL, 0, lines.descriptor, s / 100));
+    status = gw_lines_read(&lines);
+    assert_null(gw_lines_next(&lines));
+  }
+  assert_int_equal(status, GW_CORRUPT);
+  assert_true(lines.ended && lines.capacity < 4 * GW_LINE_MAX);
+  close(lines.descriptor);
+  gw_lines_deinit(&lines);
+  await(&process, 10 * s);
+}
+
 int main(void) {
   snprintf(output, sizeof output, "%s/output", gw_test_folder("process"));
   const struct CMUnitTest tests[] = {
@@ -173,6 +241,9 @@ int main(void) {
       cmocka_unit_test(others_are_adopted),
       cmocka_unit_test(waiting_ends_in_time),
       cmocka_unit_test(command_lines),
+      cmocka_unit_test(words_of_a_line),
+      cmocka_unit_test(a_process_that_is_talked_to),
+      cmocka_unit_test(a_line_without_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "exec/backend_cpu.h"
+#include "small_run.h"
 #include "train/deal.h"
 #include "train/trainer.h"
 
@@ -26,23 +27,7 @@ static GwRecipe recipe_of(bool wide) {
                                    "train.lanes=5",
                                    "train.lane_batch=1",
                                    "train.schedule.warmup_steps=2"};
-  GwRecipe recipe;
-  assert_ok(gw_recipe_parse("ranks", "{}", 2, overrides, (int)GW_COUNT_OF(overrides), &recipe));
-  recipe.model.vocab_size = VOCAB;
-  return recipe;
-}
-
-/* A batch that depends on step and lane only. */
-static GwStatus fill(void *context, int64_t step, int32_t lane, GwLaneInputs in) {
-  const GwRecipe *recipe = context;
-  GwRng rng = gw_rng(7, (uint64_t)step * 1000 + (uint64_t)lane);
-  int64_t rows = (int64_t)recipe->train.lane_batch * recipe->model.context;
-  for (int64_t i = 0; i < rows; i++) {
-    in.tokens[i] = (int32_t)gw_rng_below(&rng, VOCAB);
-    in.targets[i] = (int32_t)gw_rng_below(&rng, VOCAB + 1) - 1;
-    in.positions[i] = (int32_t)i;
-  }
-  return GW_OK;
+  return gw_test_recipe(overrides, GW_COUNT_OF(overrides), VOCAB);
 }
 
 /* What a rank found. */
@@ -84,12 +69,13 @@ static void cause(const GwTrainer *trainer, const Fault *fault, int32_t rank, in
 
 static GwStatus train_steps(GwTrainer *trainer, const GwRecipe *recipe, const GwPlace *place,
                             const Fault *fault, Found *found) {
+  GwTestBatches batches = {recipe, 7};
   for (int64_t step = 0; step < STEPS; step++) {
     bool now = fault && fault->rank == place->rank && fault->step == step;
     bool before = now && fault->what == NOT_A_NUMBER;
     gw_trainer_begin(trainer);
     if (before) cause(trainer, fault, place->rank, place->ranks);
-    GW_TRY(gw_trainer_lanes(trainer, step, fill, (void *)recipe, found->signatures[step]));
+    GW_TRY(gw_trainer_lanes(trainer, step, gw_test_fill, &batches, found->signatures[step]));
     if (now && !before) cause(trainer, fault, place->rank, place->ranks);
     GW_TRY(gw_trainer_end(trainer, step, NULL, &found->report[step]));
     found->steps++;

@@ -9,16 +9,14 @@
 #include "op/ops.h"
 #include "pass/memory_plan.h"
 #include "pass/recompute.h"
+#include "small_run.h"
 #include "train/training_plan.h"
 
 static GwRecipe recipe_of(GwFamily family) {
   const char *const overrides[] = {
       family == GW_FAMILY_GPT2 ? "model.family=gpt2" : "model.family=llama", "model.layers=6",
       "model.width=48", "model.heads=4", "model.context=40"};
-  GwRecipe recipe;
-  assert_ok(gw_recipe_parse("small", "{}", 2, overrides, (int)GW_COUNT_OF(overrides), &recipe));
-  recipe.model.vocab_size = 61;
-  return recipe;
+  return gw_test_recipe(overrides, GW_COUNT_OF(overrides), 61);
 }
 
 static int64_t activations(const GwProgram *program) {

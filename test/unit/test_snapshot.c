@@ -268,6 +268,47 @@ static void either_copy_is_enough(void **state) {
   gw_snapshot_writer_destroy(&partner);
 }
 
+/* A share goes to another node: what arrives as it was sent is as good, what does not is nothing. */
+static void copies_are_received(void **state) {
+  Share *share = *state;
+  share_init(share, 2, 3);
+  GwSnapshotWriter own = writer_of(share, 0), partner = writer_of(share, 1);
+  GwSnapshotCard card;
+  void *payload;
+  for (int64_t step = 5; step <= 6; step++) {
+    put(&own, share, step);
+    gw_snapshot_card(&own, &card, &payload);
+    assert_true(card.info.step == step && card.bytes == sizeof share->words);
+    memcpy(gw_snapshot_receive(&partner), payload, card.bytes);
+    assert_ok(gw_snapshot_accept(&partner, &card));
+  }
+  gw_snapshot_cut(&own, 0); /* from here on only the copy counts */
+  assert_got(share, 5);
+  assert_got(share, 6);
+  char *there = gw_snapshot_receive(&partner); /* in place of 5 */
+  memcpy(there, payload, card.bytes);
+  there[sizeof share->words - 1] ^= 1;
+  assert_int_equal(gw_snapshot_accept(&partner, &card), GW_CORRUPT);
+  assert_int_equal(get_step(share, 5), GW_NOT_FOUND);
+  assert_got(share, 6);
+  gw_snapshot_writer_destroy(&own);
+  gw_snapshot_writer_destroy(&partner);
+}
+
+static void partners_are_elsewhere(void **state) {
+  (void)state;
+  for (int32_t slots = 1; slots <= 4; slots++)
+    for (int32_t ranks = 1; ranks <= 17; ranks++) {
+      int32_t host_of[17];
+      for (int32_t r = 0; r < ranks; r++) host_of[r] = r / slots;
+      for (int32_t r = 0; r < ranks; r++) {
+        int32_t partner = gw_snapshot_partner(host_of, ranks, slots, r);
+        assert_true(partner >= 0 && partner < ranks);
+        if (ranks > slots) assert_int_not_equal(host_of[partner], host_of[r]);
+      }
+    }
+}
+
 static void another_layout_is_refused(void **state) {
   Share *share = *state;
   GwSnapshotWriter writer = writer_of(share, 0);
@@ -561,6 +602,8 @@ int main(int argc, char **argv) {
       TEST(the_newest_is_never_overwritten),
       TEST(steps_that_the_run_went_back_over_go_first),
       TEST(either_copy_is_enough),
+      TEST(copies_are_received),
+      TEST(partners_are_elsewhere),
       TEST(another_layout_is_refused),
       TEST(slots_of_another_size_are_made_anew),
       TEST(a_small_memory_is_an_error),

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "exec/backend_cpu.h"
+#include "small_run.h"
 #include "train/trainer.h"
 
 enum { VOCAB = 61, STEPS = 4, VARIANTS = 4 };
@@ -31,10 +32,7 @@ static GwRecipe small_recipe(GwFamily family) {
       "train.lanes=4",
       "train.lane_batch=2",
       "train.schedule.warmup_steps=2"};
-  GwRecipe recipe;
-  assert_ok(gw_recipe_parse("small", "{}", 2, overrides, (int)GW_COUNT_OF(overrides), &recipe));
-  recipe.model.vocab_size = VOCAB;
-  return recipe;
+  return gw_test_recipe(overrides, GW_COUNT_OF(overrides), VOCAB);
 }
 
 /* Both families with both dtypes. */
@@ -44,19 +42,8 @@ static GwRecipe variant_recipe(int variant) {
   return recipe;
 }
 
-/* A batch that depends on step and lane only. */
-static void fill_inputs(const GwRecipe *recipe, int64_t step, int32_t lane, GwLaneInputs in) {
-  GwRng rng = gw_rng(seed, (uint64_t)step * 1000 + (uint64_t)lane);
-  int64_t rows = (int64_t)recipe->train.lane_batch * recipe->model.context;
-  for (int64_t i = 0; i < rows; i++) {
-    in.tokens[i] = (int32_t)gw_rng_below(&rng, VOCAB);
-    in.targets[i] = (int32_t)gw_rng_below(&rng, VOCAB + 1) - 1;
-    in.positions[i] = (int32_t)(i % recipe->model.context % 13); /* a document every 13 tokens */
-  }
-}
-
 static void fill(const GwTrainer *trainer, const GwRecipe *recipe, int64_t step, int32_t lane) {
-  fill_inputs(recipe, step, lane, gw_trainer_inputs(trainer));
+  gw_test_batch(recipe, seed, step, lane, gw_trainer_inputs(trainer));
 }
 
 static uint64_t run_lanes(GwTrainer *trainer, const GwRecipe *recipe, int64_t step,
@@ -144,7 +131,7 @@ static void grouping_of_lanes_does_not_matter(void **state) {
 }
 
 static GwStatus fill_lane(void *context, int64_t step, int32_t lane, GwLaneInputs in) {
-  fill_inputs(context, step, lane, in);
+  gw_test_batch(context, seed, step, lane, in);
   return GW_OK;
 }
 
@@ -344,7 +331,7 @@ static GwStatus fill_or_fail(void *context, int64_t step, int32_t lane, GwLaneIn
   const BadLanes *lanes = context;
   if (lane == lanes->bad || lane == lanes->worse)
     return gw_fail(GW_CORRUPT, "lane %d has no data", lane);
-  fill_inputs(lanes->recipe, step, lane, in);
+  gw_test_batch(lanes->recipe, seed, step, lane, in);
   return GW_OK;
 }
 
@@ -406,7 +393,7 @@ static void sums_of_earlier_steps_leave_nothing(void **state) {
     GwObserver poison = {.after = poison_a_gradient};
     gw_trainer_observe(a, &poison);
     gw_trainer_begin(a);
-    fill_inputs(&recipe, 0, 0, gw_trainer_inputs(a));
+    gw_test_batch(&recipe, seed, 0, 0, gw_trainer_inputs(a));
     assert_fails(GW_NUMERIC, "lane 0", gw_trainer_lane(a, 0, 0, &signature));
     gw_trainer_observe(a, NULL);
     assert_true(step_hash(a, &recipe, 0) == first);

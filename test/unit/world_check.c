@@ -14,7 +14,8 @@ typedef struct {
   int64_t most;
   int64_t **sums; /* [node_ranks] */
   unsigned char *data, *mine, *all;
-  int64_t *first; /* [ranks + 1] */
+  int64_t *first;         /* [ranks + 1] */
+  unsigned char **passed; /* [2 ranks]: what ranks give, then what this one gets */
 } Check;
 
 static uint64_t value(uint64_t seed, int64_t rank, int64_t element) {
@@ -86,6 +87,53 @@ static GwStatus check_spread(Check *check, GwRng *rng, uint64_t seed) {
   return gw_world_barrier(check->world);
 }
 
+/* A rank of another node than that of `rank`, which there is. */
+static int32_t rank_elsewhere(const Check *check, GwRng *rng, int32_t rank) {
+  int32_t node = gw_world_node_of(check->world, rank), other;
+  do other = (int32_t)gw_rng_below(rng, (uint64_t)check->place->ranks);
+  while (gw_world_node_of(check->world, other) == node);
+  return other;
+}
+
+static GwStatus pass(Check *check, const int32_t *to, const int64_t *bytes, void **theirs,
+                     uint64_t seed) {
+  const GwPlace *place = check->place;
+  for (int64_t i = 0; i < bytes[place->rank]; i++)
+    check->passed[place->rank][i] = (unsigned char)value(seed, place->rank, i);
+  for (int32_t r = 0; r < place->ranks; r++) theirs[r] = check->passed[place->ranks + r];
+  GW_TRY(gw_world_pass(check->world, to, bytes, check->passed[place->rank], theirs));
+  for (int32_t r = 0; r < place->ranks; r++)
+    for (int64_t i = 0; to[r] == place->rank && i < bytes[r]; i++)
+      if (check->passed[place->ranks + r][i] != (unsigned char)value(seed, r, i))
+        return gw_fail(GW_MISMATCH, "pass of %lld bytes: byte %lld of rank %d", (long long)bytes[r],
+                       (long long)i, r);
+  return GW_OK;
+}
+
+static GwStatus check_pass(Check *check, GwRng *rng, uint64_t seed) {
+  size_t ranks = (size_t)check->place->ranks;
+  if (check->place->nodes == 1) return GW_OK;
+  int32_t *to = calloc(ranks, sizeof *to);
+  int64_t *bytes = calloc(ranks, sizeof *bytes);
+  void **theirs = calloc(ranks, sizeof *theirs);
+  check->passed = calloc(2 * ranks, sizeof *check->passed);
+  bool there = to && bytes && theirs && check->passed;
+  for (int32_t r = 0; there && r < check->place->ranks; r++) {
+    to[r] = rank_elsewhere(check, rng, r);
+    bytes[r] = (int64_t)gw_rng_below(rng, (uint64_t)check->most * sizeof(int64_t) + 1);
+    for (size_t i = (size_t)r; i < 2 * ranks; i += ranks)
+      there = there && (check->passed[i] = malloc((size_t)bytes[r] + 1));
+  }
+  GwStatus status =
+      there ? pass(check, to, bytes, theirs, seed) : gw_fail(GW_MEMORY, "no memory for a test");
+  for (size_t i = 0; check->passed && i < 2 * ranks; i++) free(check->passed[i]);
+  free(check->passed);
+  free(theirs);
+  free(bytes);
+  free(to);
+  return status;
+}
+
 static GwStatus check_init(Check *check) {
   size_t ranks = (size_t)check->place->ranks, bytes = (size_t)check->most * sizeof(int64_t);
   check->sums = calloc(ranks, sizeof *check->sums);
@@ -115,10 +163,11 @@ GwStatus gw_world_check(GwWorld *world, uint64_t seed, int32_t rounds, int64_t m
   GwStatus status = check_init(&check);
   for (int32_t round = 0; round < rounds && status == GW_OK; round++) {
     uint64_t round_seed = value(seed, round, 0);
-    switch (gw_rng_below(&rng, 4)) {
+    switch (gw_rng_below(&rng, 5)) {
     case 0: status = gw_world_barrier(world); break;
     case 1: status = check_gather(&check, &rng, round_seed); break;
     case 2: status = check_reduce(&check, &rng, round_seed); break;
+    case 3: status = check_pass(&check, &rng, round_seed); break;
     default: status = check_spread(&check, &rng, round_seed); break;
     }
   }
