@@ -66,6 +66,7 @@ static GwStatus begin_epoch(Agent *a, uint64_t number, int32_t ranks) {
     return gw_fail(GW_MEMORY, "no memory for %d ranks", ranks);
   snprintf(epoch->name, sizeof epoch->name, "%.150s%" PRIu64, a->boards, number);
   GW_TRY(gw_board_create(epoch->name, number, ranks, &epoch->shared, &epoch->board));
+  epoch->board->known = -1;
   epoch->epoch = number;
   epoch->ranks = ranks;
   gw_job_report(a->options->job, a->report_name);
@@ -87,12 +88,15 @@ static void on_epoch(Agent *a, uint64_t number, int32_t ranks) {
 
 static void on_order(Agent *a, const char *line) {
   uint64_t number;
+  int64_t step;
   int32_t ranks;
   a->heard_at = a->now;
   if (sscanf(line, "epoch %" SCNu64 " %" SCNd32, &number, &ranks) == 2 && ranks > 0) {
     on_epoch(a, number, ranks);
   } else if (strcmp(line, "end") == 0) {
     if (a->epoch.ranks > 0) a->epoch.board->end_asked = 1;
+  } else if (sscanf(line, "known %" SCNd64, &step) == 1) {
+    if (a->epoch.ranks > 0) a->epoch.board->known = step;
   } else if (strcmp(line, "fence") == 0) {
     gw__epoch_kill(&a->epoch);
     a->fenced = true;

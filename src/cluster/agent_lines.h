@@ -3,6 +3,7 @@
  * To the agent:
  *   epoch E RANKS    make a board: ranks of this epoch may come
  *   end              ask the ranks for the end
+ *   known STEP       the snapshot of this step has been heard of
  *   fence            the epoch is over: its ranks are killed
  *   still here       twice a second; an agent that hears nothing for long fences by itself, and
  *                    ends, as it does when the connection ends

@@ -160,10 +160,11 @@ static void look_at_findings(Driver *d, int32_t rank) {
   }
 }
 
-static void tell_new(Driver *d, GwEventKind kind, int64_t step, int64_t *told) {
-  if (step <= *told) return;
+static bool tell_new(Driver *d, GwEventKind kind, int64_t step, int64_t *told) {
+  if (step <= *told) return false;
   *told = step;
   tell(d, (GwEvent){.kind = kind, .step = step});
+  return true;
 }
 
 /* The newest step of which every rank keeps its share. */
@@ -199,8 +200,8 @@ static void look_at_board(Driver *d) {
   for (int32_t r = 0; r < epoch->ranks && found; r++) look_at_findings(d, r); /* and told first */
   d->result->step = gw_max_i64(d->result->step, committed);
   if (snapshot <= gw_supervisor_step(d->supervisor)) /* hosts speak one after the other */
-    tell_new(d, GW_EVENT_SNAPSHOT, snapshot, &d->snapshot);
-  tell_new(d, GW_EVENT_CHECKPOINT, checkpoint, &d->checkpoint);
+    if (tell_new(d, GW_EVENT_SNAPSHOT, snapshot, &d->snapshot)) gw__epoch_know(epoch, snapshot);
+  (void)tell_new(d, GW_EVENT_CHECKPOINT, checkpoint, &d->checkpoint);
 }
 
 /* ---- processes that ended ---- */

@@ -61,6 +61,10 @@ void gw__epoch_adopt(GwEpoch *epoch) {
   }
 }
 
+void gw__epoch_know(GwEpoch *epoch, int64_t step) {
+  if (epoch->hosts) gw_hosts_know(epoch->hosts, step);
+}
+
 bool gw__epoch_waits(const GwEpoch *epoch, int32_t rank) {
   const GwBoardRow *row = &epoch->board->row[rank];
   char state;

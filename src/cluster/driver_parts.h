@@ -34,6 +34,8 @@ GwStatus gw__epoch_start(GwEpoch *epoch, const GwDriverOptions *options, const G
 /* Takes up ranks of this machine whose process was not known so far. */
 void gw__epoch_adopt(GwEpoch *epoch);
 void gw__epoch_ask_end(GwEpoch *epoch);
+/* The supervisor has heard of the snapshot of `step`: ranks may replace the one before it. */
+void gw__epoch_know(GwEpoch *epoch, int64_t step);
 /* Whether a rank waits for others. One that was stopped meanwhile waits no more: they may be done. */
 bool gw__epoch_waits(const GwEpoch *epoch, int32_t rank);
 /* Fences the board off and kills whatever is known to run. */

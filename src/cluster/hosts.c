@@ -450,6 +450,12 @@ const char *gw_hosts_complaint(const GwHosts *h) { return h->complaint[0] ? h->c
 
 void gw_hosts_ask_end(GwHosts *h) { tell_all(h, "end"); }
 
+void gw_hosts_know(GwHosts *h, int64_t step) {
+  char line[64];
+  snprintf(line, sizeof line, "known %" PRId64, step);
+  tell_all(h, line);
+}
+
 void gw_hosts_fence(GwHosts *h) { tell_all(h, "fence"); }
 
 bool gw_hosts_run(const GwHosts *h) {

@@ -55,6 +55,7 @@ GwStatus gw_hosts_begin(GwHosts *hosts, uint64_t epoch, const GwPlacement *place
 /* A rank that is not where it was placed, or an agent's complaint; NULL: none so far. */
 const char *gw_hosts_complaint(const GwHosts *hosts);
 void gw_hosts_ask_end(GwHosts *hosts);
+void gw_hosts_know(GwHosts *hosts, int64_t step); /* a snapshot that was heard of */
 void gw_hosts_fence(GwHosts *hosts);
 bool gw_hosts_run(const GwHosts *hosts); /* something of the epoch may still run on a host */
 /* What rank 0 has left. false: nothing. */

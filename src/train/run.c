@@ -88,9 +88,14 @@ static GwStatus make_step(Run *run, GwStepReport *out) {
   GW_TRY(gw_trainer_lanes(trainer, run->step, take_batch, run, run->signatures));
   note.times = spent(run, gw_clock_ns() - start);
   note.stop = wants_to_stop(run);
+  note.known = run->rank && run->rank->board ? run->rank->board->known : INT64_MAX;
   GW_TRY(gw_trainer_end(trainer, run->step, &notes, out));
-  if (!run->rank) run->notes[0].stop = wants_to_stop(run);
-  for (int32_t r = 0; r < run->place->ranks; r++) run->stop |= run->notes[r].stop != 0;
+  if (!run->rank) run->notes[0] = note; /* nobody has passed it on */
+  run->known = INT64_MAX;
+  for (int32_t r = 0; r < run->place->ranks; r++) {
+    run->stop |= run->notes[r].stop != 0;
+    run->known = gw_min_i64(run->known, run->notes[r].known);
+  }
   run->step++;
   tell_way(run);
   return run->rank ? relieve(run) : GW_OK;

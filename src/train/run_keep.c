@@ -62,7 +62,7 @@ static GwStatus restore_checkpoint(Run *run) {
 }
 
 GwStatus gw__run_restore(Run *run) {
-  run->saved = run->gathered = -1;
+  run->saved = run->gathered = run->taken = -1;
   bool memory = run->rank && run->rank->snapshot >= 0 && run->snapshots.trainer;
   GW_TRY(memory ? restore_snapshot(run) : restore_checkpoint(run));
   if (!gw__run_writes(run)) return GW_OK;
@@ -155,8 +155,10 @@ GwStatus gw__run_save(Run *run, bool wait) {
 /* A rank's share of the state, kept in memory; and what became of the checkpoint under way. */
 GwStatus gw__run_keep(Run *run) {
   GwStatus status = GW_OK;
-  if (run->snapshots.trainer && gw__run_due(run->step, run->recipe.train.snapshot_every)) {
+  bool due = gw__run_due(run->step, run->recipe.train.snapshot_every);
+  if (run->snapshots.trainer && due && run->taken <= run->known) {
     GW_TRY(gw_rank_snapshots_take(&run->snapshots, run->step, run->report.state_hash));
+    run->taken = run->step;
     if (run->rank->row) atomic_store(&run->rank->row->snapshot, run->step);
   }
   (void)look_at_saver(run, &status);

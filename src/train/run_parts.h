@@ -16,7 +16,8 @@
 
 /* What a rank tells all others with each step. */
 typedef struct {
-  int64_t stop; /* 1: it was asked to end the run */
+  int64_t stop;  /* 1: it was asked to end the run */
+  int64_t known; /* the newest snapshot that the supervisor has heard of, as its board says */
   GwRankTimes times;
 } Note;
 
@@ -34,7 +35,8 @@ typedef struct {
   GwSampler sampler;
   GwPrefetch *prefetch; /* of the steps to come */
   GwRankSnapshots snapshots;
-  GwSaver *saver; /* of rank 0 */
+  int64_t taken, known; /* the newest of those; the newest that the supervisor has heard of */
+  GwSaver *saver;       /* of rank 0 */
   bool way_told;
   uint64_t *signatures; /* of the step's lanes */
   GwObserver watch;     /* puts progress on the board */
