@@ -22,13 +22,15 @@ up() {
     hostname $1; mount -t tmpfs none /dev/shm
     while :; do sleep 1000 & wait; done" </dev/null >/dev/null 2>&1 &
   local outer=$!
+  disown $outer # so that the shell does not report its end
   for _ in $(seq 100); do
     pgrep -P $outer >"$work/$1.pid" && break
     sleep 0.05
   done
   sleep 0.2
 }
-down() { kill -9 "$(cat "$work/$1.pid")"; }
+down() { kill -9 "$(cat "$work/$1.pid")" 2>/dev/null; }
+trap 'for pid in "$work"/*.pid; do down "$(basename "$pid" .pid)"; done; leave' EXIT
 # on HOST WORDS...: what ssh would do
 cat >"$work/on" <<END
 #!/bin/bash
@@ -44,7 +46,9 @@ case $library in
 Open*) launcher="mpirun.openmpi --allow-run-as-root --oversubscribe --mca plm_rsh_agent $work/on \
 --mca oob_tcp_if_include lo --mca btl tcp,self,vader --mca btl_tcp_if_include lo -n {ranks} \
 --host {hosts}" ;;
-MPICH*) launcher="mpiexec.mpich -launcher ssh -launcher-exec $work/on -n {ranks} -hosts {hosts}" ;;
+MPICH*) # its transport would take machines of one kernel for one
+  launcher="mpiexec.mpich -genv UCX_TLS tcp,self -launcher ssh -launcher-exec $work/on -n {ranks} \
+-hosts {hosts}" ;;
 esac
 for host in one two three; do up $host; done
 
