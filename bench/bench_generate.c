@@ -39,11 +39,13 @@ typedef struct {
   GwParamList list;
   GwPool *pool;
   void *params;
-  double fma, read; /* peaks: GFLOP/s, GB/s */
+  double fma; /* peak, GFLOP/s */
 } Bench;
 
 typedef struct {
   double prompt_ns[PROMPTS], token_ns[TOKENS], choosing_ns[TOKENS];
+  double read_gbs[TOKENS], share[TOKENS]; /* measured after each token; its bytes over its time as
+                                             a share of that */
 } Times;
 
 /* ---- what a pass must at least do ---- */
@@ -74,13 +76,9 @@ static double prompt_flops(const Bench *bench, double tokens) {
 
 /* ---- measuring ---- */
 
-/* Larger than what caches keep, where the model is. */
-static void measure_peaks(Bench *bench) {
-  int threads = gw_pool_threads(bench->pool);
-  double fma = bench_peak_fma(threads) * 1e-9;
-  double read = bench_bandwidth(threads, 2 * bench->list.bytes).read * 1e-9;
+static void measure_peak(Bench *bench) {
+  double fma = bench_peak_fma(gw_pool_threads(bench->pool)) * 1e-9;
   if (fma > bench->fma) bench->fma = fma;
-  if (read > bench->read) bench->read = read;
 }
 
 /* A prompt of T/2 tokens on an empty decoder. */
@@ -112,6 +110,9 @@ static GwStatus time_tokens(const Bench *bench, GwDecoder *decoder, GwRng *rng, 
     times->choosing_ns[i] = (double)(gw_clock_ns() - start);
     if (status == GW_OK) status = gw_decoder_push(decoder, &token, 1, &logits);
     times->token_ns[i] = (double)(gw_clock_ns() - start);
+    times->read_gbs[i] = bench_read_once(bench->pool, bench->params, bench->list.bytes) * 1e-9;
+    double bytes = bytes_per_token(bench, (double)(bench->model.context / 2 + i));
+    times->share[i] = bytes / times->token_ns[i] / times->read_gbs[i];
   }
   free(candidates);
   return status;
@@ -142,21 +143,22 @@ static void report(const Bench *bench, Times *times, json_t *rows) {
   double prompt_ns = bench_median(times->prompt_ns, PROMPTS);
   double length = (double)(bench->model.context / 2),
          bytes = bytes_per_token(bench, length + TOKENS / 2.0);
+  double read = bench_median(times->read_gbs, TOKENS), share = bench_median(times->share, TOKENS);
   double rate = bytes / token_ns, gflops = prompt_flops(bench, length) / prompt_ns;
   int threads = gw_pool_threads(bench->pool);
-  printf("%d threads: reads %.1f GB/s, fused multiply-adds %.0f GFLOP/s\n", threads, bench->read,
+  printf("%d threads: reads %.1f GB/s, fused multiply-adds %.0f GFLOP/s\n", threads, read,
          bench->fma);
   printf("  a token             %8.2f ms (best %.2f; choosing it %.2f)  %6.1f GB/s     %5.1f %%\n",
          token_ns * 1e-6, times->token_ns[0] * 1e-6,
-         bench_median(times->choosing_ns, TOKENS) * 1e-6, rate, 100 * rate / bench->read);
+         bench_median(times->choosing_ns, TOKENS) * 1e-6, rate, 100 * share);
   printf("  %4.0f-token prompt   %8.1f ms (best %.1f)  %6.1f GFLOP/s  %5.1f %%\n", length,
          prompt_ns * 1e-6, times->prompt_ns[0] * 1e-6, gflops,
          bench->fma > 0 ? 100 * gflops / bench->fma : 0);
-  json_array_append_new(rows, json_pack("{si sf sf sf sf sf sf sf sf}", "threads", threads,
-                                        "read_gbs", bench->read, "fma_gflops", bench->fma,
-                                        "token_ns", token_ns, "token_best_ns", times->token_ns[0],
-                                        "token_gbs", rate, "prompt_tokens", length, "prompt_ns",
-                                        prompt_ns, "prompt_gflops", gflops));
+  json_array_append_new(rows, json_pack("{si sf sf sf sf sf sf sf sf sf}", "threads", threads,
+                                        "read_gbs", read, "token_share", share, "fma_gflops",
+                                        bench->fma, "token_ns", token_ns, "token_best_ns",
+                                        times->token_ns[0], "token_gbs", rate, "prompt_tokens",
+                                        length, "prompt_ns", prompt_ns, "prompt_gflops", gflops));
 }
 
 static GwStatus run_threads(const GwModelRecipe *model, int threads, json_t *rows) {
@@ -171,9 +173,9 @@ static GwStatus run_threads(const GwModelRecipe *model, int threads, json_t *row
     goto done;
   }
   gw_model_init(model, &bench.list, 1, bench.pool, bench.params);
-  measure_peaks(&bench);
+  measure_peak(&bench);
   GW_TRY_GOTO(status, run_prompts(&bench, &times), done);
-  measure_peaks(&bench);
+  measure_peak(&bench);
   report(&bench, &times, rows);
 done:
   gw_buffer_destroy(bench.params);
