@@ -125,6 +125,7 @@ static void tell_row(Agent *a, int32_t rank) {
   now.state = row->state;
   now.waiting = gw__epoch_waits(&a->epoch, rank);
   now.op = row->op;
+  now.kind = row->kind;
   now.accused = row->accused;
   now.step = row->step;
   now.snapshot = row->snapshot;
@@ -136,8 +137,8 @@ static void tell_row(Agent *a, int32_t rank) {
   }
   if (memcmp(&now, &told->row, sizeof now) == 0) return;
   told->row = now;
-  SAY(a, GW_ROW_FORMAT, now.rank, now.pid, now.state, now.waiting, now.op, now.step, now.progress,
-      now.snapshot, now.bad_copy, now.accused);
+  SAY(a, GW_ROW_FORMAT, now.rank, now.pid, now.state, now.waiting, now.op, now.kind, now.step,
+      now.progress, now.snapshot, now.bad_copy, now.accused);
 }
 
 static void tell_head(Agent *a) {

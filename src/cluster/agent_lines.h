@@ -14,7 +14,7 @@
  *   found STEP SHARE SHARES    a snapshot that the host holds; after the line above
  *   board E                    the board is there
  *   failed TEXT                or not
- *   row R PID STATE WAITING OP STEP PROGRESS SNAPSHOT BAD_COPY ACCUSED     a row has changed
+ *   row R PID STATE WAITING OP KIND STEP PROGRESS SNAPSHOT BAD_COPY ACCUSED     a row has changed
  *   said R TEXT                why rank R ends
  *   head RESTORED COMMITTED CHECKPOINT      rank 0 has told something
  *   report HEX                 what rank 0 has left, before the next line
@@ -34,14 +34,14 @@ enum { GW_AGENT_BEAT_NS = 500000000, GW_AGENT_ROUND_NS = 10000000 };
 
 /* What a row says. */
 typedef struct {
-  int32_t rank, pid, state, waiting, op, accused;
+  int32_t rank, pid, state, waiting, op, kind, accused;
   int64_t step, progress, snapshot, bad_copy;
 } GwRowLine;
 
 #define GW_ROW_FORMAT                                                                              \
-  "row %" PRId32 " %" PRId32 " %" PRId32 " %" PRId32 " %" PRId32 " %" PRId64 " %" PRId64           \
-  " %" PRId64 " %" PRId64 " %" PRId32
-#define GW_ROW_FIELDS 10
+  "row %" PRId32 " %" PRId32 " %" PRId32 " %" PRId32 " %" PRId32 " %" PRId32 " %" PRId64           \
+  " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId32
+#define GW_ROW_FIELDS 11
 
 typedef struct {
   int64_t restored, committed, checkpoint;

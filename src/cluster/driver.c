@@ -34,7 +34,7 @@ typedef struct {
 static void report(Driver *d, const GwAction *action) {
   char text[GW_DRIVER_TEXT + 64];
   int32_t ranks = gw_supervisor_placement(d->supervisor)->rank_count;
-  gw__driver_text(action, &d->epoch, d->hooks, ranks, d->now, d->cause, text);
+  gw__driver_text(action, &d->epoch, ranks, d->now, d->cause, text);
   size_t length = strlen(text);
   bool fault = action->kind == GW_ACTION_REPORT && action->fault != GW_FAULT_GROW &&
                action->fault != GW_FAULT_TAKEN_OVER;

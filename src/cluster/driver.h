@@ -30,7 +30,7 @@ typedef struct {
   const char *board;            /* its name */
 } GwLaunch;
 
-/* holds, outside and op_name may be NULL. */
+/* holds and outside may be NULL. */
 typedef struct {
   void *self;
   /* What the run's folder says. No process of the run is left when it is asked. */
@@ -49,8 +49,6 @@ typedef struct {
   /* What happens outside of the ranks (hosts lost and back), asked every 20 ms: true and one event,
    * false when there is none. */
   bool (*outside)(void *self, GwEvent *out);
-  /* The name of op `op` of the program that ranks run. */
-  const char *(*op_name)(void *self, int32_t op);
 } GwDriverHooks;
 
 typedef struct {

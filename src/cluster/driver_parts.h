@@ -57,7 +57,7 @@ GwStatus gw__epochs_clear(const char *prefix, uint64_t timeout_ns);
 
 /* The line for an action; "" when it is not worth one. `ranks` of a launch, `now` for how long a rank
  * has hung, `cause` of a failed launch. */
-void gw__driver_text(const GwAction *action, const GwEpoch *epoch, const GwDriverHooks *hooks,
-                     int32_t ranks, uint64_t now, const char *cause, char out[GW_DRIVER_TEXT]);
+void gw__driver_text(const GwAction *action, const GwEpoch *epoch, int32_t ranks, uint64_t now,
+                     const char *cause, char out[GW_DRIVER_TEXT]);
 
 #endif

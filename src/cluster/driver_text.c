@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cluster/driver_parts.h"
+#include "program/op.h"
 
 typedef struct {
   char *text;
@@ -41,37 +42,34 @@ static void add_rank(Line *line, const GwEpoch *epoch, const GwAction *action) {
 }
 
 /* "step 12, op 3 (attention)", where a rank is. */
-static void add_place(Line *line, const GwEpoch *epoch, const GwDriverHooks *hooks, int32_t rank) {
+static void add_place(Line *line, const GwEpoch *epoch, int32_t rank) {
   const GwBoardRow *row = &epoch->board->row[rank];
-  int32_t op = row->op;
-  const char *name = op >= 0 && hooks->op_name ? hooks->op_name(hooks->self, op) : NULL;
+  int32_t op = row->op, kind = row->kind;
   if (row->pid == 0) {
     add(line, "before its start was over");
     return;
   }
   add(line, "in step %lld", (long long)row->step);
-  if (op >= 0) add(line, ", op %d", op);
-  if (name) add(line, " (%s)", name);
+  if (op >= 0 && kind >= 0 && kind < GW_OP_COUNT)
+    add(line, ", op %d (%s)", op, gw_op_def((GwOpcode)kind)->name);
 }
 
-static void death(Line *line, const GwAction *action, const GwEpoch *epoch,
-                  const GwDriverHooks *hooks) {
+static void death(Line *line, const GwAction *action, const GwEpoch *epoch) {
   char how[GW_PROCESS_TEXT];
   gw_process_text(&epoch->processes[action->rank], how);
   add_rank(line, epoch, action);
   add(line, " %s ", how);
-  add_place(line, epoch, hooks, action->rank);
+  add_place(line, epoch, action->rank);
   add_said(line, epoch, action->rank);
 }
 
-static void hang(Line *line, const GwAction *action, const GwEpoch *epoch,
-                 const GwDriverHooks *hooks, uint64_t now) {
+static void hang(Line *line, const GwAction *action, const GwEpoch *epoch, uint64_t now) {
   const GwSeen *seen = &epoch->seen[action->rank];
   char state = 0;
   uint64_t born;
   add_rank(line, epoch, action);
   add(line, " hangs ");
-  add_place(line, epoch, hooks, action->rank);
+  add_place(line, epoch, action->rank);
   add(line, ": no progress for %.1f s", (double)(now - seen->progress_at) * 1e-9);
   if (epoch->hosts) return; /* its number means nothing here */
   if (gw_process_look(epoch->board->row[action->rank].pid, &state, &born) == GW_OK && state == 'T')
@@ -109,12 +107,12 @@ static void bad_copy(Line *line, const GwAction *action, const GwEpoch *epoch) {
   }
 }
 
-static void fault(Line *line, const GwAction *action, const GwEpoch *epoch,
-                  const GwDriverHooks *hooks, uint64_t now, const char *cause) {
+static void fault(Line *line, const GwAction *action, const GwEpoch *epoch, uint64_t now,
+                  const char *cause) {
   long long step = action->step;
   switch (action->fault) {
-  case GW_FAULT_DEATH: death(line, action, epoch, hooks); break;
-  case GW_FAULT_HANG: hang(line, action, epoch, hooks, now); break;
+  case GW_FAULT_DEATH: death(line, action, epoch); break;
+  case GW_FAULT_HANG: hang(line, action, epoch, now); break;
   case GW_FAULT_STUCK: add(line, "all ranks wait for each other after step %lld", step); break;
   case GW_FAULT_LIE: lie(line, action, epoch); break;
   case GW_FAULT_HOST:
@@ -133,15 +131,15 @@ static void fault(Line *line, const GwAction *action, const GwEpoch *epoch,
   }
 }
 
-void gw__driver_text(const GwAction *action, const GwEpoch *epoch, const GwDriverHooks *hooks,
-                     int32_t ranks, uint64_t now, const char *cause, char out[GW_DRIVER_TEXT]) {
+void gw__driver_text(const GwAction *action, const GwEpoch *epoch, int32_t ranks, uint64_t now,
+                     const char *cause, char out[GW_DRIVER_TEXT]) {
   static const char *const from[] = {"the start", "the checkpoint", "the snapshot"};
   static const char *const outcomes[] = {"nothing", "the last step is done", "ended, as was asked",
                                          "given up"};
   Line line = {out, 0};
   out[0] = 0;
   if (action->kind == GW_ACTION_REPORT)
-    fault(&line, action, epoch, hooks, now, cause);
+    fault(&line, action, epoch, now, cause);
   else if (action->kind == GW_ACTION_LAUNCH)
     add(&line, "epoch %llu goes on from %s after step %lld, with %d ranks",
         (unsigned long long)action->epoch, from[action->from], (long long)action->step, ranks);

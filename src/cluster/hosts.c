@@ -254,6 +254,7 @@ static void on_row(GwHosts *h, int32_t i, const GwRowLine *line) {
   row->progress = line->progress;
   row->waiting = line->waiting;
   row->op = line->op;
+  row->kind = line->kind;
   row->step = line->step;
   row->snapshot = line->snapshot;
   row->bad_copy = line->bad_copy;
@@ -305,7 +306,7 @@ static void on_epoch_line(GwHosts *h, int32_t i, const char *line) {
   } else if (host->board != h->epoch) {
     return; /* of one that is over */
   } else if (sscanf(line, GW_ROW_FORMAT, &row.rank, &row.pid, &row.state, &row.waiting, &row.op,
-                    &row.step, &row.progress, &row.snapshot, &row.bad_copy,
+                    &row.kind, &row.step, &row.progress, &row.snapshot, &row.bad_copy,
                     &row.accused) == GW_ROW_FIELDS) {
     on_row(h, i, &row);
   } else if (sscanf(line, GW_HEAD_FORMAT, &head.restored, &head.committed, &head.checkpoint) == 3) {

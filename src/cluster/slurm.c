@@ -85,11 +85,16 @@ GwStatus gw_slurm_write(const GwSlurmJob *job, char **out) {
   add_word(file, job->program);
   fputs(" train --resume)\n", file);
   if (job->launcher) {
-    fputs("# On one node the supervisor starts the ranks itself.\n"
-          "[ \"$SLURM_JOB_NUM_NODES\" -eq 1 ] || command+=(--launcher ",
+    fputs("# On one node the supervisor starts the ranks itself; on several it has an agent on "
+          "each.\n"
+          "if [ \"$SLURM_JOB_NUM_NODES\" -gt 1 ]; then\n"
+          "  slots=$(((SLURM_NTASKS + SLURM_JOB_NUM_NODES - 1) / SLURM_JOB_NUM_NODES))\n"
+          "  hosts=$(scontrol show hostnames \"$SLURM_JOB_NODELIST\" | sed \"s/$/:$slots/\" | "
+          "paste -sd,)\n"
+          "  command+=(--hosts \"$hosts\" --launcher ",
           file);
     add_word(file, job->launcher);
-    fputs(")\n", file);
+    fputs("\n    --shell 'srun --overlap --nodes=1 --ntasks=1 --nodelist={host}')\nfi\n", file);
   }
   fputs("command+=(", file);
   for (size_t i = 0; i < job->argument_count; i++) {
@@ -118,11 +123,13 @@ static const char *mpi_option(void) {
 
 GwStatus gw_slurm_script(const GwClusterOptions *options, const char *const *arguments,
                          size_t argument_count, char **out) {
-  char program[GW_PATH_MAX], launcher[80];
+  char program[GW_PATH_MAX], launcher[160];
   int32_t tasks = options->ranks > 0 ? options->ranks : 1, processors = options->train.threads;
   if (processors == 0) processors = (int32_t)gw_max_i64(1, gw_processor_count() / tasks);
-  snprintf(launcher, sizeof launcher, "srun %s--ntasks={ranks} --cpus-per-task=%d", mpi_option(),
-           processors);
+  snprintf(
+      launcher, sizeof launcher,
+      "srun %s--nodelist={names} --ntasks={ranks} --ntasks-per-node={slots} --cpus-per-task=%d",
+      mpi_option(), processors);
   GW_TRY(gw_process_program(program, sizeof program));
   GwSlurmJob job = {.name = options->train.recipe->name,
                     .program = program,

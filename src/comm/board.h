@@ -16,7 +16,8 @@ typedef struct {
   _Alignas(4096) _Atomic int32_t pid; /* 0: not there yet */
   _Atomic int32_t state;              /* GwRankState */
   _Atomic int32_t waiting;            /* 1: for other ranks */
-  _Atomic int32_t op;       /* number in the lane program of the op under way; -1: between them */
+  _Atomic int32_t op;       /* number in its program of the op under way; -1: between them */
+  _Atomic int32_t kind;     /* of that op: a GwOpcode */
   _Atomic int64_t step;     /* under way */
   _Atomic int64_t progress; /* grows with everything that is done */
   _Atomic int64_t snapshot; /* the newest step of which it keeps its share; -1: none */

@@ -22,7 +22,7 @@ int32_t gw__link_ranks(const GwLink *link);
 GwStatus gw__link_host(const GwLink *link, char out[GW_LINK_HOST_MAX]);
 const char *gw__link_library(void); /* gw_world_mpi_library */
 
-/* Starts a message in a free slot, of which there are 2 ranks + 2. Messages from a rank to another
+/* Starts a message in a free slot, of which there are 2 ranks + 6. Messages from a rank to another
  * with the same tag arrive in order; the receiver asks for exactly as many bytes as are sent. Long
  * data goes in messages of GW_LINK_MESSAGE_MAX. The bytes stay where they are until gw__link_test
  * says `done`. */

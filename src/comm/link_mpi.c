@@ -26,7 +26,7 @@ static GwStatus checked(int code, const char *call) {
 }
 
 static GwStatus slots_init(GwLink *link) {
-  link->count = 2 * link->ranks + 2;
+  link->count = 2 * link->ranks + 6;
   link->requests = malloc((size_t)link->count * sizeof *link->requests);
   if (!link->requests) return gw_fail(GW_MEMORY, "no memory for %d messages", link->count);
   for (int32_t i = 0; i < link->count; i++) link->requests[i] = MPI_REQUEST_NULL;

@@ -3,9 +3,11 @@
  * reduce, the agent adds up what its node has and sends it to the owner; to spread, the owner sends
  * its range to the agent.
  *
- * Two messages each way are under way at a time. All ranks go through the nodes by distance, sends
- * to the nodes behind, receives from those before: so of all messages not yet done the nearest
- * always has both its sides waiting for it, and nothing can lock up. */
+ * Two messages each way are under way at a time, and nothing can lock up. To spread, all ranks go
+ * through the nodes by distance, sends to the nodes behind, receives from those before: of all
+ * messages not yet done the nearest always has both its sides waiting for it. To reduce, they send
+ * to the highest owner first: of all owners not yet done the highest waits for agents that have
+ * nobody else before him. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +41,7 @@ static void add_others(const GwWorld *world, int32_t node, GwRoutes *routes) {
 
 GwStatus gw__world_routes(GwWorld *world) {
   const GwPlace *place = &world->place;
-  GwRoutes *all[] = {&world->own_out, &world->own_in, &world->others_out, &world->others_in};
+  GwRoutes *all[] = {&world->own_out, &world->own_in, &world->sums_out, &world->others_in};
   for (size_t i = 0; i < GW_COUNT_OF(all); i++) {
     all[i]->route = GW_ARENA_ARRAY(&world->arena, GwRoute, place->ranks);
     if (!all[i]->route) return gw_fail(GW_MEMORY, "no memory for %d ranks", place->ranks);
@@ -49,98 +51,76 @@ GwStatus gw__world_routes(GwWorld *world) {
     int32_t before = (place->node - distance + place->nodes) % place->nodes;
     add_own(world, behind, &world->own_out);
     add_own(world, before, &world->own_in);
-    add_others(world, behind, &world->others_out);
     add_others(world, before, &world->others_in);
   }
+  for (int32_t owner = place->ranks; owner-- > 0;)
+    if (gw_world_node_of(world, owner) != place->node &&
+        agent_of(world, place->node, owner) == place->rank)
+      world->sums_out.route[world->sums_out.count++] = (GwRoute){owner, owner};
   return GW_OK;
 }
 
 /* ---- messages ---- */
 
-/* A part of a range that fits in a message. */
-typedef struct {
-  int32_t peer;
-  int64_t begin, count; /* elements */
-} Piece;
-
-/* The pieces of all routes, one after the other. */
-typedef struct {
-  const GwRoutes *routes;
-  const int64_t *first;
-  int64_t most; /* elements of a piece */
-  int32_t at;
-  int64_t done; /* of the route at hand */
-} Pieces;
-
-static bool pieces_next(Pieces *pieces, Piece *out) {
+static bool pieces_next(GwPieces *pieces, bool (*allowed)(const GwExchange *, const GwPiece *),
+                        const GwExchange *exchange, GwPiece *out) {
   for (; pieces->at < pieces->routes->count; pieces->at++, pieces->done = 0) {
     const GwRoute *route = &pieces->routes->route[pieces->at];
-    int64_t begin = pieces->first[route->owner] + pieces->done;
-    int64_t left = pieces->first[route->owner + 1] - begin;
+    int64_t end = pieces->first[route->owner + 1] - pieces->done;
+    int64_t left = end - pieces->first[route->owner];
     GW_ASSERT(left >= 0);
     if (left == 0) continue;
-    *out = (Piece){route->peer, begin, gw_min_i64(left, pieces->most)};
-    pieces->done += out->count;
+    int64_t count = gw_min_i64(left, pieces->most);
+    GwPiece piece = {route->peer, end - count, count};
+    if (allowed && !allowed(exchange, &piece)) return false;
+    pieces->done += count;
+    *out = piece;
     return true;
   }
   return false;
 }
 
-typedef struct Exchange Exchange;
-struct Exchange {
-  GwWorld *world;
-  Pieces out, in;
-  int tag;
-  size_t element_size;
-  /* Where the bytes to send are, where to receive some, and what to do with them then (or NULL);
-   * `buffer` has room for a message. */
-  void *(*outgoing)(const Exchange *exchange, const Piece *piece, void *buffer);
-  void *(*incoming)(const Exchange *exchange, const Piece *piece, void *buffer);
-  void (*arrived)(const Exchange *exchange, const Piece *piece, const void *buffer);
-  int64_t *const *sums; /* to reduce */
-  char *data;           /* to spread, or this rank's to pass */
-  void *const *theirs;  /* to pass */
-};
-
-typedef struct {
-  bool busy;
-  Piece piece;
-} Slot;
+static bool pieces_left(const GwPieces *pieces) { return pieces->at < pieces->routes->count; }
 
 /* Ends the slot's message, if it is done, and starts the next one. */
-static GwStatus slot_advance(Exchange *exchange, int32_t index, Slot *slot, bool *moved) {
-  GwLink *link = exchange->world->link;
+static GwStatus slot_advance(GwExchange *x, int32_t index, bool *moved) {
+  GwLink *link = x->world->link;
+  GwExchangeSlot *slot = &x->slot[index];
   bool sends = index % 2 == 0;
-  char *buffer = exchange->world->buffers + (size_t)index * GW_LINK_MESSAGE_MAX;
+  int32_t number = 2 * x->world->place.ranks + 2 + index; /* gathers have those before */
+  char *buffer = x->world->buffers + (size_t)index * GW_LINK_MESSAGE_MAX;
+  if (slot->busy && !slot->done) GW_TRY(gw__link_test(link, number, &slot->done));
   if (slot->busy) {
-    bool done;
-    GW_TRY(gw__link_test(link, index, &done));
-    if (!done) return GW_OK;
-    if (!sends && exchange->arrived) exchange->arrived(exchange, &slot->piece, buffer);
-    slot->busy = false;
+    if (!slot->done || (!sends && x->mine && !x->mine(x, &slot->piece))) return GW_OK;
+    if (!sends && x->arrived) x->arrived(x, &slot->piece, buffer);
+    slot->busy = slot->done = false;
     *moved = true;
   }
-  const Piece *piece = &slot->piece;
-  if (!pieces_next(sends ? &exchange->out : &exchange->in, &slot->piece)) return GW_OK;
-  size_t bytes = (size_t)piece->count * exchange->element_size;
+  const GwPiece *piece = &slot->piece;
+  if (!pieces_next(sends ? &x->out : &x->in, sends ? x->allowed : NULL, x, &slot->piece))
+    return GW_OK;
+  size_t bytes = (size_t)piece->count * x->element_size;
   slot->busy = *moved = true;
-  return sends ? gw__link_send(link, index, piece->peer, exchange->tag,
-                               exchange->outgoing(exchange, piece, buffer), bytes)
-               : gw__link_receive(link, index, piece->peer, exchange->tag,
-                                  exchange->incoming(exchange, piece, buffer), bytes);
+  return sends ? gw__link_send(link, number, piece->peer, x->tag, x->outgoing(x, piece, buffer),
+                               bytes)
+               : gw__link_receive(link, number, piece->peer, x->tag, x->incoming(x, piece, buffer),
+                                  bytes);
 }
 
-static GwStatus exchange_run(Exchange *exchange) {
-  Slot slots[GW_WORLD_BUFFERS] = {0};
-  GwPatience patience = {.waiting = exchange->world->node.waiting};
+/* *busy: there is more to do. */
+static GwStatus exchange_advance(GwExchange *x, bool *moved, bool *busy) {
+  *moved = false;
+  for (int32_t i = 0; i < GW_WORLD_BUFFERS; i++) GW_TRY(slot_advance(x, i, moved));
+  *busy = pieces_left(&x->out) || pieces_left(&x->in);
+  for (int32_t i = 0; i < GW_WORLD_BUFFERS; i++) *busy = *busy || x->slot[i].busy;
+  return GW_OK;
+}
+
+static GwStatus exchange_run(GwExchange *x) {
+  GwPatience patience = {.waiting = x->world->node.waiting};
   GwStatus status = GW_OK;
-  for (bool busy = true; busy && status == GW_OK;) {
-    bool moved = false;
-    busy = false;
-    for (int32_t i = 0; i < GW_WORLD_BUFFERS && status == GW_OK; i++) {
-      status = slot_advance(exchange, i, &slots[i], &moved);
-      busy = busy || slots[i].busy;
-    }
+  for (bool busy = true, moved; busy && status == GW_OK;) {
+    status = exchange_advance(x, &moved, &busy);
     if (moved)
       gw__patience_end(&patience);
     else if (busy)
@@ -171,7 +151,7 @@ static void add_node(const GwWorld *world, int64_t *const *sums, int64_t begin, 
             gw_min_i64(BLOCK, count - done));
 }
 
-static void *sum_outgoing(const Exchange *exchange, const Piece *piece, void *buffer) {
+static void *sum_outgoing(const GwExchange *exchange, const GwPiece *piece, void *buffer) {
   const GwWorld *world = exchange->world;
   int64_t *mine = exchange->sums[world->place.node_rank] + piece->begin;
   if (world->place.node_ranks == 1) return mine;
@@ -180,64 +160,99 @@ static void *sum_outgoing(const Exchange *exchange, const Piece *piece, void *bu
   return buffer;
 }
 
-static void *sum_incoming(const Exchange *exchange, const Piece *piece, void *buffer) {
+static void *sum_incoming(const GwExchange *exchange, const GwPiece *piece, void *buffer) {
   (void)exchange;
   (void)piece;
   return buffer;
 }
 
-static void sum_arrived(const Exchange *exchange, const Piece *piece, const void *buffer) {
+static void sum_arrived(const GwExchange *exchange, const GwPiece *piece, const void *buffer) {
   int64_t *mine = exchange->sums[exchange->world->place.node_rank] + piece->begin;
   add((uint64_t *)mine, buffer, piece->count);
+}
+
+/* Whether all ranks of the node have their last word on a piece. */
+static bool node_is_final(const GwExchange *exchange, const GwPiece *piece) {
+  const GwWorld *world = exchange->world;
+  for (int32_t i = 0; i < world->place.node_ranks; i++)
+    if (world->final_from[i * GW_FINAL_STRIDE] > piece->begin) return false;
+  return true;
+}
+
+static bool own_is_final(const GwExchange *exchange, const GwPiece *piece) {
+  const GwWorld *world = exchange->world;
+  return world->final_from[world->place.node_rank * GW_FINAL_STRIDE] <= piece->begin;
+}
+
+/* From the highest owner to the lowest, each range from its end: as gradients become final. */
+static void begin_reduce(GwWorld *world, int64_t *const *sums, const int64_t *first) {
+  int64_t most = GW_LINK_MESSAGE_MAX / sizeof(int64_t);
+  world->reduce = (GwExchange){.world = world,
+                               .out = {&world->sums_out, first, most, 0, 0},
+                               .in = {&world->own_in, first, most, 0, 0},
+                               .tag = GW_TAG_REDUCE,
+                               .element_size = sizeof(int64_t),
+                               .allowed = node_is_final,
+                               .mine = own_is_final,
+                               .outgoing = sum_outgoing,
+                               .incoming = sum_incoming,
+                               .arrived = sum_arrived,
+                               .sums = sums};
+}
+
+void gw_world_reduce_early(GwWorld *world, int64_t *const *sums, const int64_t *first) {
+  if (world->place.nodes > 1) begin_reduce(world, sums, first);
+}
+
+GwStatus gw_world_reduce_poll(GwWorld *world, int64_t final_from) {
+  bool moved, busy;
+  if (!world->reduce.world) return GW_OK;
+  world->final_from[world->place.node_rank * GW_FINAL_STRIDE] = final_from;
+  return exchange_advance(&world->reduce, &moved, &busy);
 }
 
 GwStatus gw_world_reduce(GwWorld *world, int64_t *const *sums, const int64_t *first) {
   const GwPlace *place = &world->place;
   int64_t begin = first[place->rank], count = first[place->rank + 1] - begin;
-  int64_t most = GW_LINK_MESSAGE_MAX / sizeof(int64_t);
   GW_ASSERT(count >= 0);
   add_node(world, sums, begin, count, place->node_rank, sums[place->node_rank] + begin);
   if (place->nodes == 1) return GW_OK;
-  Exchange exchange = {.world = world,
-                       .out = {&world->others_out, first, most, 0, 0},
-                       .in = {&world->own_in, first, most, 0, 0},
-                       .tag = GW_TAG_REDUCE,
-                       .element_size = sizeof(int64_t),
-                       .outgoing = sum_outgoing,
-                       .incoming = sum_incoming,
-                       .arrived = sum_arrived,
-                       .sums = sums};
-  return exchange_run(&exchange);
+  if (!world->reduce.world) begin_reduce(world, sums, first);
+  world->reduce.allowed = world->reduce.mine = NULL; /* all are whole now */
+  world->final_from[place->node_rank * GW_FINAL_STRIDE] = INT64_MAX;
+  GwStatus status = exchange_run(&world->reduce);
+  world->reduce = (GwExchange){0};
+  return status;
 }
 
 /* ---- spread ---- */
 
-static void *in_place(const Exchange *exchange, const Piece *piece, void *buffer) {
+static void *in_place(const GwExchange *exchange, const GwPiece *piece, void *buffer) {
   (void)buffer;
   return exchange->data + piece->begin;
 }
 
 GwStatus gw_world_spread(GwWorld *world, void *data, const int64_t *first) {
   if (world->place.nodes == 1) return GW_OK;
-  Exchange exchange = {.world = world,
-                       .out = {&world->own_out, first, GW_LINK_MESSAGE_MAX, 0, 0},
-                       .in = {&world->others_in, first, GW_LINK_MESSAGE_MAX, 0, 0},
-                       .tag = GW_TAG_SPREAD,
-                       .element_size = 1,
-                       .outgoing = in_place,
-                       .incoming = in_place,
-                       .data = data};
+  GwExchange exchange = {.world = world,
+                         .out = {&world->own_out, first, GW_LINK_MESSAGE_MAX, 0, 0},
+                         .in = {&world->others_in, first, GW_LINK_MESSAGE_MAX, 0, 0},
+                         .tag = GW_TAG_SPREAD,
+                         .element_size = 1,
+                         .outgoing = in_place,
+                         .incoming = in_place,
+                         .data = data};
   return exchange_run(&exchange);
 }
 
 /* ---- pass ---- */
 
-static void *pass_outgoing(const Exchange *exchange, const Piece *piece, void *buffer) {
+static void *pass_outgoing(const GwExchange *exchange, const GwPiece *piece, void *buffer) {
   (void)buffer;
   return exchange->data + (piece->begin - exchange->out.first[exchange->world->place.rank]);
 }
 
-static void *pass_incoming(const Exchange *exchange, const Piece *piece, void *buffer) {
+static void *pass_incoming(const GwExchange *exchange, const GwPiece *piece, void *buffer) {
   (void)buffer;
   return (char *)exchange->theirs[piece->peer] + (piece->begin - exchange->in.first[piece->peer]);
 }
@@ -255,15 +270,15 @@ GwStatus gw_world_pass(GwWorld *world, const int32_t *to, const int64_t *bytes, 
     first[r + 1] = first[r] + bytes[r];
     if (to[r] == rank) in[ins.count++] = (GwRoute){r, r};
   }
-  Exchange exchange = {.world = world,
-                       .out = {&outs, first, GW_LINK_MESSAGE_MAX, 0, 0},
-                       .in = {&ins, first, GW_LINK_MESSAGE_MAX, 0, 0},
-                       .tag = GW_TAG_PASS,
-                       .element_size = 1,
-                       .outgoing = pass_outgoing,
-                       .incoming = pass_incoming,
-                       .data = mine,
-                       .theirs = theirs};
+  GwExchange exchange = {.world = world,
+                         .out = {&outs, first, GW_LINK_MESSAGE_MAX, 0, 0},
+                         .in = {&ins, first, GW_LINK_MESSAGE_MAX, 0, 0},
+                         .tag = GW_TAG_PASS,
+                         .element_size = 1,
+                         .outgoing = pass_outgoing,
+                         .incoming = pass_incoming,
+                         .data = mine,
+                         .theirs = theirs};
   if (status == GW_OK) status = exchange_run(&exchange);
   free(first);
   free(in);

@@ -29,7 +29,17 @@ typedef struct GwWorldMemory {
 
 typedef GwStatus Gather(GwWorld *world, const void *mine, size_t bytes, void *all);
 
-static size_t slots_bytes(int32_t ranks) { return 2 * (size_t)ranks * SLOT_BYTES; }
+/* Two sets of slots, and the words of final_from. */
+static size_t slots_bytes(int32_t ranks) {
+  return (size_t)ranks * (2 * SLOT_BYTES + GW_FINAL_STRIDE * sizeof(int64_t));
+}
+
+static void begin_slots(GwWorld *world, void *slots) {
+  world->slots = slots;
+  world->final_from =
+      (_Atomic int64_t *)(void *)(world->slots + 2 * (size_t)world->place.ranks * SLOT_BYTES);
+  if (world->slots) world->final_from[world->place.node_rank * GW_FINAL_STRIDE] = INT64_MAX;
+}
 
 int32_t gw_world_node_of(const GwWorld *world, int32_t rank) {
   int32_t node = 0;
@@ -214,7 +224,7 @@ static GwStatus name_node(GwWorld *world, const char *name) {
 }
 
 static GwStatus slots_in_private(GwWorld *world) {
-  world->slots = gw_arena_alloc(&world->arena, slots_bytes(world->place.ranks));
+  begin_slots(world, gw_arena_alloc(&world->arena, slots_bytes(world->place.ranks)));
   return world->slots ? GW_OK : gw_fail(GW_MEMORY, "no memory for %d ranks", world->place.ranks);
 }
 
@@ -242,7 +252,7 @@ static GwStatus enter_local(GwWorld *world, const char *name, int32_t rank, int3
   GW_TRY(name_node(world, name));
   if (ranks == 1) return slots_in_private(world);
   GW_TRY(gw__node_meet(&world->node, slots_bytes(ranks), deadline_ns));
-  world->slots = world->node.extra;
+  begin_slots(world, world->node.extra);
   return GW_OK;
 }
 
@@ -284,7 +294,7 @@ static GwStatus enter_node(GwWorld *world) {
     status = agree(world, status, gather_by_link);
   }
   if (founder && !alone) gw_shared_remove(node->name);
-  if (!alone) world->slots = node->extra;
+  if (!alone && status == GW_OK) begin_slots(world, node->extra);
   return status;
 }
 

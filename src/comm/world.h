@@ -63,6 +63,13 @@ GwStatus gw_world_gather(GwWorld *world, const void *mine, size_t bytes, void *a
  * gather before), and nobody may write to his before the next barrier or gather. */
 GwStatus gw_world_reduce(GwWorld *world, int64_t *const *sums, const int64_t *first);
 
+/* To have part of that behind us before the sums are whole. gw_world_reduce_early begins, with the
+ * arguments that gw_world_reduce will have; it is not collective: who does not call it sends later.
+ * From then on gw_world_reduce_poll, at any time and as often as one likes, sends what can be sent
+ * without waiting: elements from `final_from` on of this rank's array will not change any more. */
+void gw_world_reduce_early(GwWorld *world, int64_t *const *sums, const int64_t *first);
+GwStatus gw_world_reduce_poll(GwWorld *world, int64_t final_from);
+
 /* `data`: memory of gw_world_memory. Rank r has written bytes [first[r], first[r+1]); when all have
  * returned, every node has all. Within a node nothing moves. */
 GwStatus gw_world_spread(GwWorld *world, void *data, const int64_t *first);

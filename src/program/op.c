@@ -18,6 +18,12 @@ const GwOpDef *gw_op_def(GwOpcode code) {
   return defs[code];
 }
 
+GwOpcode gw_op_code(const GwOpDef *def) {
+  int code = 0;
+  while (code < GW_OP_COUNT - 1 && defs[code] != def) code++;
+  return (GwOpcode)code;
+}
+
 bool gw_op_from_name(const char *name, GwOpcode *out) {
   for (int i = 0; i < GW_OP_COUNT; i++) {
     if (strcmp(defs[i]->name, name) != 0) continue;

@@ -90,6 +90,7 @@ typedef struct {
 } GwOpDef;
 
 const GwOpDef *gw_op_def(GwOpcode code);
+GwOpcode gw_op_code(const GwOpDef *def); /* of one of the table's own */
 bool gw_op_from_name(const char *name, GwOpcode *out);
 int gw_op_in_count(const GwOpDef *def);
 int gw_op_out_count(const GwOpDef *def);

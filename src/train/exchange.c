@@ -126,6 +126,14 @@ GwStatus gw_exchange_counts(GwExchange *x, int64_t tally[3], uint64_t *signature
   return GW_OK;
 }
 
+void gw_exchange_sums_early(GwExchange *x) {
+  gw_world_reduce_early(x->world, x->sums, x->sum_first);
+}
+
+GwStatus gw_exchange_sums_poll(GwExchange *x, int64_t final_from) {
+  return gw_world_reduce_poll(x->world, final_from);
+}
+
 GwStatus gw_exchange_sums(GwExchange *x) {
   uint64_t start = gw_clock_ns();
   GwStatus status = gw_world_reduce(x->world, x->sums, x->sum_first);

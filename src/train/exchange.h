@@ -45,6 +45,11 @@ void gw_exchange_slice(const GwExchange *exchange, int64_t slice[2]);
 GwStatus gw_exchange_counts(GwExchange *exchange, int64_t tally[3], uint64_t *signatures,
                             int32_t lanes, uint64_t *sum);
 
+/* With several nodes: begins what gw_exchange_sums does before the sums are whole; `final_from` as
+ * in gw_world_reduce_poll. */
+void gw_exchange_sums_early(GwExchange *exchange);
+GwStatus gw_exchange_sums_poll(GwExchange *exchange, int64_t final_from);
+
 /* The sums of the slice that is ours become totals. */
 GwStatus gw_exchange_sums(GwExchange *exchange);
 

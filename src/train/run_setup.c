@@ -36,10 +36,13 @@ static GwStatus check_memory(const Run *run) {
 
 /* Progress on the board, op by op. */
 static GwStatus before_op(void *self, int32_t op, const GwOpDef *def, GwCall *call) {
-  (void)def, (void)call;
-  const GwRank *rank = self;
+  (void)call;
+  Run *run = self;
+  const GwRank *rank = run->rank;
+  atomic_store_explicit(&rank->row->kind, (int32_t)gw_op_code(def), memory_order_relaxed);
   atomic_store_explicit(&rank->row->op, op, memory_order_relaxed);
   atomic_fetch_add_explicit(&rank->row->progress, 1, memory_order_relaxed);
+  GW_TRY(gw_trainer_between(run->trainer, op));
   return rank->hook && rank->hook->op ? rank->hook->op(rank->hook->self, op) : GW_OK;
 }
 
@@ -89,7 +92,7 @@ static GwStatus create_compute(Run *run) {
   GW_TRY(make_lists(run));
   gw_trainer_deal(run->trainer, run->deal[run->place->rank], run->deal[run->place->rank + 1]);
   run->watch = (GwObserver){.before = before_op};
-  if (run->rank && run->rank->row) run->watch.self = (void *)run->rank;
+  if (run->rank && run->rank->row) run->watch.self = run;
   if (run->rank) gw_trainer_hook(run->trainer, run->rank->hook);
   if (run->watch.self) gw_trainer_observe(run->trainer, &run->watch);
   return create_evaluator(run);

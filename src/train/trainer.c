@@ -9,6 +9,7 @@
 #include "op/constants.h"
 #include "os/clock.h"
 #include "os/probe.h"
+#include "train/final_sums.h"
 #include "train/schedule.h"
 
 struct GwTrainer {
@@ -35,6 +36,8 @@ struct GwTrainer {
   uint64_t share_hash; /* of this rank's share of the state, as it was written */
   int32_t accused;     /* see gw_trainer_accused */
   char failure[512];   /* why our lanes of this step failed; "": they did not */
+  int64_t *final_from; /* see gw_final_sums; NULL with one node */
+  bool last_lane;      /* under way, alone */
   bool fresh;          /* no lane is in the sums yet: what stands there is of an earlier step */
 };
 
@@ -158,6 +161,16 @@ static GwTrainingPart part_of(const GwTrainer *t) {
   return part;
 }
 
+static GwStatus find_final_sums(GwTrainer *t) {
+  const GwProgram *lane = &t->plan.lane.program;
+  if (!t->world || gw_world_place(t->world)->nodes == 1) return GW_OK;
+  t->final_from = calloc((size_t)lane->op_count + 1, sizeof *t->final_from);
+  if (!t->final_from) return gw_fail(GW_MEMORY, "no memory for a list of ops");
+  const int64_t *first = t->exchange.sum_first;
+  gw_final_sums(lane, first[0], first[gw_world_place(t->world)->ranks], t->final_from);
+  return GW_OK;
+}
+
 static GwStatus set_up(GwTrainer *t) {
   GwTrainingPart part = part_of(t);
   t->lane_end = t->recipe->train.lanes;
@@ -167,6 +180,7 @@ static GwStatus set_up(GwTrainer *t) {
   GW_TRY(create_seats(t));
   GW_TRY(describe_state(t));
   set_hash_seeds(t);
+  GW_TRY(find_final_sums(t));
   return init_params(t);
 }
 
@@ -209,6 +223,7 @@ void gw_trainer_destroy(GwTrainer *t) {
   }
   gw_training_plan_destroy(&t->plan);
   free(t->tensors);
+  free(t->final_from);
   free(t);
 }
 
@@ -320,11 +335,29 @@ GwStatus gw_trainer_lane(GwTrainer *t, int64_t step, int32_t lane, uint64_t *sig
   return GW_OK;
 }
 
+GwStatus gw_trainer_between(GwTrainer *t, int32_t op) {
+  return t->last_lane ? gw_exchange_sums_poll(&t->exchange, t->final_from[op]) : GW_OK;
+}
+
+/* Its gradients are on their way to other nodes while it goes on. */
+static GwStatus last_lane(GwTrainer *t, int64_t step, uint64_t *signatures) {
+  int32_t lane = t->lane_end - 1;
+  t->last_lane = t->final_from != NULL;
+  if (t->last_lane) gw_exchange_sums_early(&t->exchange);
+  GwStatus status = gw_trainer_lane(t, step, lane, &signatures[lane]);
+  if (status == GW_OK) status = gw_trainer_between(t, t->plan.lane.program.op_count);
+  t->last_lane = false;
+  return status;
+}
+
 static GwStatus one_after_the_other(GwTrainer *t, int64_t step, GwLaneSource *source, void *context,
                                     uint64_t *signatures) {
   for (int32_t lane = t->lane_first; lane < t->lane_end; lane++) {
     GW_TRY(source(context, step, lane, gw_trainer_inputs(t)));
-    GW_TRY(gw_trainer_lane(t, step, lane, &signatures[lane]));
+    if (lane < t->lane_end - 1)
+      GW_TRY(gw_trainer_lane(t, step, lane, &signatures[lane]));
+    else
+      GW_TRY(last_lane(t, step, signatures));
   }
   return GW_OK;
 }

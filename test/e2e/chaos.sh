@@ -43,13 +43,13 @@ sys.exit(0 if ok else f"{fault} was seen as {after}")
 END
 }
 
-# suffers SPEC EVENT RANK; without snapshots where a checkpoint is damaged
+# suffers SPEC EVENT RANK ARGUMENTS...; without snapshots where a checkpoint is damaged
 number=0
 suffers() {
   number=$((number + 1))
   local name=run$number
-  local more=()
-  [ "$2" = older ] && more=(train.snapshot_every=0)
+  local more=("${@:4}")
+  [ "$2" = older ] && more+=(train.snapshot_every=0)
   echo "$1"
   train $name --ranks 3 --inject "$1" "${more[@]}"
   if [ "$2" = takeover ]; then
@@ -89,7 +89,15 @@ full:step=4 unsaved -
 supervisor:step=12 takeover -
 node:rank=1,step=12 node -
 END
-check "a hang names the op" grep -q 'rank 2 .*hangs in step 12, op 30' "$work/run6/journal.jsonl"
+check "a hang names the op" grep -q 'rank 2 .*hangs in step 12, op 30 ([a-z_]*)' \
+  "$work/run6/journal.jsonl"
+find_launcher # between nodes there is MPI
+while read -r spec event rank; do
+  [ -z "$launcher" ] ||
+    suffers "$spec" "$event" "$rank" --launcher "$launcher" --ranks-per-node 1
+done <<END
+copy:rank=1,step=12 lie 1
+END
 for class in $(sed -n 's/^  X([A-Z_]*, "\([a-z-]*\)",.*/\1/p' "$source/include/godwit/faults.h"); do
   check "$class was tried" grep -q "^$class:" "$0"
 done

@@ -119,6 +119,18 @@ steps_made() {
   echo "${lines:-0}"
 }
 
+# find_launcher: the library of MPI that godwit was built with to $library, what starts {ranks} ranks
+# to $launcher; both empty where it was built without
+find_launcher() {
+  library=$("$godwit" doctor 2>/dev/null | grep -o "Open MPI\|MPICH" | head -1)
+  case $library in
+  Open*) launcher="mpirun.openmpi --allow-run-as-root --oversubscribe -n {ranks}" ;;
+  MPICH*) launcher="mpiexec.mpich -n {ranks}" ;;
+  *) launcher= ;;
+  esac
+  [ -z "$launcher" ] || export ASAN_OPTIONS=detect_leaks=0 # MPI keeps memory to the end
+}
+
 # What runs leave in shared memory, by name: areas that were not there when the script began and
 # that no process has. Those of other tests are in use.
 areas() { (cd /dev/shm && compgen -G "godwit-*" | sort) || true; }

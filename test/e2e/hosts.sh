@@ -5,7 +5,7 @@
 set -uo pipefail
 source "$(dirname "$0")/checks.bash"
 
-library=$("$godwit" doctor 2>/dev/null | grep -o "Open MPI\|MPICH" | head -1)
+find_launcher
 if [ -z "$library" ]; then
   echo "built without MPI"
   exit 77
@@ -14,8 +14,6 @@ if ! unshare --mount --uts --pid --fork --mount-proc true 2>/dev/null; then
   echo "no namespaces to pretend machines with (root has them)"
   exit 77
 fi
-export ASAN_OPTIONS=detect_leaks=0 # MPI libraries keep memory to the end
-
 # up HOST: a machine. Its first process reaps, as it should; with it all others end.
 up() {
   unshare --mount --uts --pid --fork --mount-proc --propagation private bash -c "
@@ -43,13 +41,12 @@ END
 chmod +x "$work/on"
 on() { "$work/on" "$@"; }
 case $library in
-Open*) launcher="mpirun.openmpi --allow-run-as-root --oversubscribe --mca plm_rsh_agent $work/on \
---mca oob_tcp_if_include lo --mca btl tcp,self,vader --mca btl_tcp_if_include lo -n {ranks} \
---host {hosts}" ;;
+Open*) launcher+=" --host {hosts} --mca plm_rsh_agent $work/on --mca oob_tcp_if_include lo
+  --mca btl tcp,self,vader --mca btl_tcp_if_include lo" ;;
 MPICH*) # its transport would take machines of one kernel for one
-  launcher="mpiexec.mpich -genv UCX_TLS tcp,self -launcher ssh -launcher-exec $work/on -n {ranks} \
--hosts {hosts}" ;;
+  launcher+=" -genv UCX_TLS tcp,self -launcher ssh -launcher-exec $work/on -hosts {hosts}" ;;
 esac
+launcher=$(echo $launcher) # one line
 for host in one two three; do up $host; done
 
 steps=300
@@ -156,6 +153,16 @@ refused absent "host nowhere" --ranks 4 --hosts one:2,nowhere:2 "${cluster[@]}"
 refused twice "twice" --ranks 2 --hosts one,one "${cluster[@]}"
 refused uneven "same number" --ranks 2 --hosts one:1,two:2 "${cluster[@]}"
 refused small "do not take 4" --ranks 4 --hosts one:1,two:1 "${cluster[@]}"
+# Another build on one machine, then other data.
+cp "$godwit" "$work/other" && echo >>"$work/other"
+on two "mount --bind $work/other $godwit"
+refused mixed "another build" --ranks 4 --hosts one:2,two:2 "${cluster[@]}"
+on two "umount $godwit"
+write_text "$work/more.txt" 21000
+run prepare --out "$work/more" "$work/more.txt"
+on two "mount --bind $work/more $work/data"
+refused data "data" --ranks 4 --hosts one:2,two:2 "${cluster[@]}"
+on two "umount $work/data"
 refused misplaced "the launcher has put rank" --ranks 4 --hosts one:2,two:2 \
   --launcher "${launcher//\{hosts\}/two:4}" --shell "$work/on {host}"
 finish

@@ -25,14 +25,8 @@ for ranks in 1 2 3 4; do
 done
 
 # With a launcher of MPI, also as if on several nodes.
-library=$("$godwit" doctor 2>/dev/null | grep -o "Open MPI\|MPICH" | head -1)
-case $library in
-Open*) launcher="mpirun.openmpi --allow-run-as-root --oversubscribe -n {ranks}" ;;
-MPICH*) launcher="mpiexec.mpich -n {ranks}" ;;
-*) launcher= ;;
-esac
+find_launcher
 if [ -n "$launcher" ]; then
-  export ASAN_OPTIONS=detect_leaks=0 # MPI libraries keep memory to the end
   for per_node in 4 2 1; do
     train "mpi$per_node" --ranks 4 --launcher "$launcher" --ranks-per-node $per_node
     check "4 ranks by $library, $per_node per node" test $code -eq 0

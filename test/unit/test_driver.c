@@ -15,6 +15,7 @@
 #include "cluster/driver.h"
 #include "comm/board.h"
 #include "os/clock.h"
+#include "program/op.h"
 
 static const uint64_t s = 1000000000, ms = 1000000;
 
@@ -119,6 +120,7 @@ static int run_steps(const Work *w, int32_t rank, GwBoard *board, Stamp *stamp) 
   GwBoardRow *row = &board->row[rank];
   for (int64_t step = w->step + 1; step <= w->last; step++) {
     for (int op = 0; op < 3; op++) {
+      row->kind = op == 2 ? GW_OP_ATTENTION : GW_OP_LINEAR;
       row->op = op;
       if (op == 2 && rank == w->fault.rank && step == w->fault.step) {
         int code = commit_fault(w, row, stamp);
@@ -274,18 +276,9 @@ static bool outside(void *self, GwEvent *out) {
   return t.outside && t.outside(out);
 }
 
-static const char *op_name(void *self, int32_t op) {
-  (void)self;
-  return op == 2 ? "attention" : "linear";
-}
-
 static GwStatus drive(void) {
-  GwDriverHooks hooks = {.past = past,
-                         .fence = fence,
-                         .command = command,
-                         .report = on_report,
-                         .outside = outside,
-                         .op_name = op_name};
+  GwDriverHooks hooks = {
+      .past = past, .fence = fence, .command = command, .report = on_report, .outside = outside};
   return gw_driver_run(&t.options, &hooks, &t.result);
 }
 

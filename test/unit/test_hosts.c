@@ -120,14 +120,15 @@ static void an_epoch_is_told(void **state) {
   (void)state;
   Stage stage;
   GwEvent event;
-  stage_open(&stage, "echo Welcome to $1.; echo godwit-agent $build\n"
-                     "[ $1 = two ] && echo found 10 1 2\n"
-                     "read order; while [ \"$order\" != 'epoch 4 2' ]; do read order; done\n"
-                     "echo board 4\n"
-                     "if [ $1 = one ]; then echo row 0 55 1 1 3 12 99 10 -1 1; echo head 10 12 -1\n"
-                     "else echo row 1 66 1 0 4 12 88 10 -1 -1; echo said 1 because of rain\n"
-                     "echo exit 1 -1; fi\n"
-                     "while read order; do [ \"$order\" = fence ] && echo stopped 4; done");
+  stage_open(&stage,
+             "echo Welcome to $1.; echo godwit-agent $build\n"
+             "[ $1 = two ] && echo found 10 1 2\n"
+             "read order; while [ \"$order\" != 'epoch 4 2' ]; do read order; done\n"
+             "echo board 4\n"
+             "if [ $1 = one ]; then echo row 0 55 1 1 3 4 12 99 10 -1 1; echo head 10 12 -1\n"
+             "else echo row 1 66 1 0 4 4 12 88 10 -1 -1; echo said 1 because of rain\n"
+             "echo exit 1 -1; fi\n"
+             "while read order; do [ \"$order\" = fence ] && echo stopped 4; done");
   if (!gw_hosts_event(stage.hosts, &event)) assert_true(listen(&stage, &event));
   assert_true(event.kind == GW_EVENT_FOUND && event.step == 10 && event.share == 1);
   assert_true(event.shares == 2 && event.host == 1);
@@ -154,7 +155,7 @@ static void what_makes_no_sense_is_ignored(void **state) {
   Stage stage;
   stage_open(&stage,
              "echo godwit-agent $build; read order; echo board 4\n"
-             "echo row 7 1 1 1 1 1 1 1 1 1; echo row -1 1 1 1 1 1 1 1 1 1; echo row 0 1 2\n"
+             "echo row 7 1 1 1 1 4 1 1 1 1 1; echo row -1 1 1 1 1 4 1 1 1 1 1; echo row 0 1 2\n"
              "echo said 9 x; echo said; echo exit 5 0; echo exit; echo report 00; echo head 1\n"
              "echo godwit-agent 77; head -c 3000 /dev/urandom; echo\n"
              "if [ $1 = one ]; then echo head 1 12 1; else echo exit 1 0; fi\n"
@@ -170,7 +171,7 @@ static void a_rank_in_the_wrong_place(void **state) {
   (void)state;
   Stage stage;
   stage_open(&stage, "echo godwit-agent $build; read order; echo board 4\n"
-                     "[ $1 = two ] && echo row 0 55 1 1 3 12 99 10 -1 1; cat >/dev/null");
+                     "[ $1 = two ] && echo row 0 55 1 1 3 4 12 99 10 -1 1; cat >/dev/null");
   (void)stage_begin(&stage);
   for (int i = 0; i < 20 && !gw_hosts_complaint(stage.hosts); i++) (void)listen(&stage, NULL);
   assert_non_null(strstr(gw_hosts_complaint(stage.hosts), "has put rank 0 there, and not on one"));
@@ -198,7 +199,7 @@ static void a_host_is_lost_and_comes_back(void **state) {
   snprintf(text, sizeof text,
            "echo godwit-agent $build; echo board 4; [ $1 = one ] && exec cat >/dev/null\n"
            "[ -e %s ] && echo found 3 0 1 && exec cat >/dev/null\n"
-           "touch %s; echo row 1 66 1 0 4 12 88 10 -1 -1; read x; read x",
+           "touch %s; echo row 1 66 1 0 4 4 12 88 10 -1 -1; read x; read x",
            mark, mark);
   stage_open(&stage, text);
   assert_ok(stage_begin(&stage));

@@ -55,7 +55,8 @@ static void begin(const char *before, const char *after) {
            after);
   write_program("god wit", text);
   write_program("squeue", "#!/bin/bash\ncat state\n");
-  write_program("scontrol", "#!/bin/bash\necho \"$@\" >asked\n");
+  write_program("scontrol",
+                "#!/bin/bash\n[ $1 = show ] && printf '%s\\n' $3 || echo \"$@\" >asked\n");
 }
 
 static const char forever[] = "while true; do sleep 0.01; done";
@@ -77,8 +78,9 @@ static void write_script(const char *const *arguments, size_t count, const char 
 
 /* Runs the script as a job on so many nodes; returns its exit code. */
 static int submit(int nodes) {
-  return shell("cd %s && PATH=$PWD:$PATH SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=%d bash script", folder,
-               nodes);
+  return shell("cd %s && PATH=$PWD:$PATH SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=%d SLURM_NTASKS=3 "
+               "SLURM_JOB_NODELIST='n1 n2' bash script",
+               folder, nodes);
 }
 
 static void assert_words(const char *const *words, size_t count) {
@@ -122,14 +124,18 @@ static void words_come_through_as_they_are(void **unused) {
 
 static void a_launcher_comes_with_several_nodes(void **unused) {
   (void)unused;
-  static const char *const words[] = {"train", "--resume", "--launcher", "srun -n {ranks} 'x'",
-                                      "r.yaml"};
+  static const char *const words[] = {
+      "train",      "--resume",
+      "--hosts",    "n1:2,n2:2",
+      "--launcher", "srun -n {ranks} 'x'",
+      "--shell",    "srun --overlap --nodes=1 --ntasks=1 --nodelist={host}",
+      "r.yaml"};
   begin("", "");
-  write_script(words + 4, 1, words[3]);
+  write_script(words + 8, 1, words[5]);
   assert_int_equal(submit(2), 0);
-  assert_words(words, 5);
+  assert_words(words, 9);
   assert_int_equal(submit(1), 0);
-  assert_words((const char *const[]){words[0], words[1], words[4]}, 3);
+  assert_words((const char *const[]){words[0], words[1], words[8]}, 3);
 }
 
 /* Runs the script; signals reach the shell once godwit has started. Checks what scontrol heard. */

@@ -51,13 +51,10 @@ static GwStatus check_gather(Check *check, GwRng *rng, uint64_t seed) {
   return GW_OK;
 }
 
-static GwStatus check_reduce(Check *check, GwRng *rng, uint64_t seed) {
+/* Reduces what the ranks have filled in. */
+static GwStatus check_totals(Check *check, int64_t count, uint64_t seed) {
   const GwPlace *place = check->place;
-  int64_t count = (int64_t)gw_rng_below(rng, (uint64_t)check->most + 1);
-  int64_t *own = check->sums[place->node_rank];
-  cut(check, rng, count);
-  for (int64_t i = 0; i < count; i++) own[i] = (int64_t)value(seed, place->rank, i);
-  GW_TRY(gw_world_barrier(check->world));
+  const int64_t *own = check->sums[place->node_rank];
   GW_TRY(gw_world_reduce(check->world, check->sums, check->first));
   for (int64_t i = 0; i < count; i++) {
     uint64_t total = value(seed, place->rank, i);
@@ -69,6 +66,36 @@ static GwStatus check_reduce(Check *check, GwRng *rng, uint64_t seed) {
                      (long long)i, mine ? "a total" : "not to be touched");
   }
   return gw_world_barrier(check->world);
+}
+
+static GwStatus check_reduce(Check *check, GwRng *rng, uint64_t seed) {
+  const GwPlace *place = check->place;
+  int64_t count = (int64_t)gw_rng_below(rng, (uint64_t)check->most + 1);
+  int64_t *own = check->sums[place->node_rank];
+  cut(check, rng, count);
+  for (int64_t i = 0; i < count; i++) own[i] = (int64_t)value(seed, place->rank, i);
+  GW_TRY(gw_world_barrier(check->world));
+  return check_totals(check, count, seed);
+}
+
+/* The same, begun while ranks still fill in their arrays from the end; some do not begin early. */
+static GwStatus check_early(Check *check, GwRng *rng, uint64_t seed) {
+  const GwPlace *place = check->place;
+  int64_t count = (int64_t)gw_rng_below(rng, (uint64_t)check->most + 1), done = count;
+  int64_t *own = check->sums[place->node_rank];
+  uint64_t pace = 1 + value(seed, place->rank, -1) % (uint64_t)(count / 4 + 1);
+  cut(check, rng, count);
+  for (int64_t i = 0; i < count; i++) own[i] = -7; /* not to be taken for a sum */
+  if (value(seed, place->rank, -2) % 4 != 0)
+    gw_world_reduce_early(check->world, check->sums, check->first);
+  while (done > 0) {
+    int64_t end = done;
+    done = gw_max_i64(0, done - (int64_t)pace);
+    for (int64_t i = done; i < end; i++) own[i] = (int64_t)value(seed, place->rank, i);
+    for (int tries = 0; tries < 3; tries++) GW_TRY(gw_world_reduce_poll(check->world, done));
+  }
+  GW_TRY(gw_world_barrier(check->world));
+  return check_totals(check, count, seed);
 }
 
 static GwStatus check_spread(Check *check, GwRng *rng, uint64_t seed) {
@@ -163,11 +190,12 @@ GwStatus gw_world_check(GwWorld *world, uint64_t seed, int32_t rounds, int64_t m
   GwStatus status = check_init(&check);
   for (int32_t round = 0; round < rounds && status == GW_OK; round++) {
     uint64_t round_seed = value(seed, round, 0);
-    switch (gw_rng_below(&rng, 5)) {
+    switch (gw_rng_below(&rng, 6)) {
     case 0: status = gw_world_barrier(world); break;
     case 1: status = check_gather(&check, &rng, round_seed); break;
     case 2: status = check_reduce(&check, &rng, round_seed); break;
     case 3: status = check_pass(&check, &rng, round_seed); break;
+    case 4: status = check_early(&check, &rng, round_seed); break;
     default: status = check_spread(&check, &rng, round_seed); break;
     }
   }
