@@ -1,6 +1,4 @@
-/* godwit agent: watches the ranks of one of several machines for the supervisor, which starts it. */
-#include <signal.h>
-
+/* godwit agent: watches the ranks of one of several machines; the supervisor starts it. */
 #include "cli.h"
 #include "godwit/cluster.h"
 
@@ -26,9 +24,7 @@ int gw_command_agent(int argc, char **argv) {
   int code = 0;
   if (!gw_cli_parse(&command, argc, argv, &arguments, &code)) return code;
   if (!agent.job) return gw_cli_misuse("agent", "--job is needed; the supervisor gives it");
-  signal(SIGINT, SIG_IGN); /* it ends when the supervisor does */
-  signal(SIGTERM, SIG_IGN);
-  signal(SIGUSR1, SIG_IGN);
+  gw_cli_leave_signals();
   GwStatus status = gw_cluster_agent(&agent);
   return status == GW_OK ? 0 : gw_cli_failed(status);
 }

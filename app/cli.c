@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <float.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,12 @@ bool gw_cli_parse_recipe(const GwCommand *command, int argc, char **argv, GwReci
       gw_recipe_load(arguments.positionals[0], arguments.overrides, arguments.override_count, out);
   if (status != GW_OK) *exit_code = gw_cli_failed(status);
   return status == GW_OK;
+}
+
+void gw_cli_leave_signals(void) {
+  signal(SIGINT, SIG_IGN);
+  signal(SIGTERM, SIG_IGN);
+  signal(SIGUSR1, SIG_IGN);
 }
 
 int gw_cli_failed(GwStatus status) {

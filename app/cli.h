@@ -87,6 +87,10 @@ bool gw_cli_parse(const GwCommand *command, int argc, char **argv, GwArguments *
 bool gw_cli_parse_recipe(const GwCommand *command, int argc, char **argv, GwRecipe *out,
                          int *exit_code);
 
+/* For what the supervisor starts. Whoever wants a job to end signals all its processes; the others
+ * do as the supervisor says. If they died of the signal, no checkpoint could be made. */
+void gw_cli_leave_signals(void);
+
 /* Prints "error: " and the message of the latest gw_fail on stderr; returns the exit code. */
 int gw_cli_failed(GwStatus status);
 

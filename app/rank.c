@@ -1,16 +1,6 @@
 /* godwit rank: one rank of a run, as the supervisor starts it; nobody else needs it. */
-#include <signal.h>
-
 #include "cli.h"
 #include "godwit/cluster.h"
-
-/* Whoever wants a job to end signals all its processes. The supervisor is one of them, and ranks do
- * as it says; if they died of it, no checkpoint could be made. */
-static void leave_signals_to_the_supervisor(void) {
-  signal(SIGINT, SIG_IGN);
-  signal(SIGTERM, SIG_IGN);
-  signal(SIGUSR1, SIG_IGN);
-}
 
 int gw_command_rank(int argc, char **argv) {
   GwRankOptions rank = {.train = {.steps = -1}, .rank = -1, .ranks = 1, .snapshot = -1};
@@ -51,6 +41,6 @@ int gw_command_rank(int argc, char **argv) {
   rank.train.threads = threads;
   rank.inject = inject.items;
   rank.inject_count = inject.count;
-  leave_signals_to_the_supervisor();
+  gw_cli_leave_signals();
   return gw_cluster_rank(&rank);
 }

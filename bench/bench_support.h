@@ -30,8 +30,8 @@ typedef struct {
 /* `bytes` is the size of the data touched; make it several times the last cache to see memory. */
 BenchBandwidth bench_bandwidth(int threads, int64_t bytes);
 
-/* Bytes per second of reading `data` once, a part per thread: to be measured beside what is compared
- * with it, as a machine's bandwidth changes from second to second. */
+/* Bytes per second of reading `data` once, a part per thread: to be measured beside what is
+ * compared with it, as a machine's bandwidth changes from second to second. */
 double bench_read_once(GwPool *pool, const void *data, int64_t bytes);
 
 #endif

@@ -5,9 +5,10 @@
  * An epoch has a board (comm/board.h) of its own, named by `prefix` and the epoch's number. Ranks
  * are this process's children (GW_LAUNCH_LOCAL: one command each; they die with it) or those of a
  * launcher such as mpirun (GW_LAUNCH_LAUNCHER: one command for all; then a rank is known
- * once it has opened the board). On several machines there is an agent on each (cluster/hosts.h), the
- * launcher starts the ranks, and the board here is a copy of what the agents tell. Ranks open the board, set `state` READY and later ENDED, and count
+ * once it has opened the board). Ranks open the board, set `state` READY and later ENDED, and count
  * `progress`, also while they load and while they save: what stands still for too long is a hang.
+ * On several machines there is an agent on each (cluster/hosts.h), a launcher starts the ranks, and
+ * the board here is a copy of what the agents tell.
  *
  * A death is seen at once (a pidfd), what the board says within 20 ms. */
 #ifndef GW_DRIVER_H

@@ -36,12 +36,12 @@ void gw__epoch_adopt(GwEpoch *epoch);
 void gw__epoch_ask_end(GwEpoch *epoch);
 /* The supervisor has heard of the snapshot of `step`: ranks may replace the one before it. */
 void gw__epoch_know(GwEpoch *epoch, int64_t step);
-/* Whether a rank waits for others. One that was stopped meanwhile waits no more: they may be done. */
+/* Whether a rank waits for others. One that was stopped meanwhile does not: they may be done. */
 bool gw__epoch_waits(const GwEpoch *epoch, int32_t rank);
 /* Fences the board off and kills whatever is known to run. */
 void gw__epoch_kill(GwEpoch *epoch);
 bool gw__epoch_runs(const GwEpoch *epoch); /* some process does */
-/* Sleeps until some process ends, a host has said something, or the time is over; then takes up what
+/* Sleeps until some process ends, a host says something, or the time is over; then takes up what
  * hosts have said. */
 GwStatus gw__epoch_wait(GwEpoch *epoch, uint64_t timeout_ns);
 /* When no process runs: removes the board. */
@@ -55,8 +55,8 @@ static inline GwProcess *gw__epoch_launcher(const GwEpoch *epoch) {
  * not die within `timeout_ns`. */
 GwStatus gw__epochs_clear(const char *prefix, uint64_t timeout_ns);
 
-/* The line for an action; "" when it is not worth one. `ranks` of a launch, `now` for how long a rank
- * has hung, `cause` of a failed launch. */
+/* The line for an action; "" when it is not worth one. `ranks` of a launch, `now` for how long a
+ * rank has hung, `cause` of a failed launch. */
 void gw__driver_text(const GwAction *action, const GwEpoch *epoch, int32_t ranks, uint64_t now,
                      const char *cause, char out[GW_DRIVER_TEXT]);
 

@@ -34,8 +34,8 @@ typedef struct {
   int32_t ranks;
   _Atomic int32_t end_asked; /* by the supervisor: checkpoint and exit */
   _Atomic int32_t fenced;    /* likewise: this epoch is over, nothing of it counts any more */
-  /* By the supervisor: the newest snapshot that it has heard of. Ranks take no further one before, as
-   * it would replace the one that a restart would use. INT64_MAX: it looks at this very board. */
+  /* By the supervisor: the newest snapshot that it has heard of. Ranks take no further one before
+   * that, as it would replace the one that a restart would use. INT64_MAX: it looks here itself. */
   _Atomic int64_t known;
   _Atomic int64_t restored;   /* the step whose state the ranks go on from; -1: not known yet */
   _Atomic int64_t committed;  /* steps; -1 before any. Rank 0 writes these three */

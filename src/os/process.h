@@ -12,7 +12,7 @@ typedef struct {
 } GwArgv;
 
 GwStatus gw_argv_add(GwArgv *argv, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The words of `line`, split at blanks, in which each key's first place in a word becomes its value. */
+/* The words of `line`, split at blanks, a key in each of them replaced by its value. */
 typedef struct {
   const char *key, *value;
 } GwArgvKey;

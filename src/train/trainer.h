@@ -122,8 +122,8 @@ void gw_trainer_hook(GwTrainer *trainer, const GwMomentHook *hook);
  * elements [slice[0], slice[1]) are those it totals. */
 int64_t *gw_trainer_sums(const GwTrainer *trainer, int64_t *count, int64_t slice[2]);
 
-/* Before op `op` of the lane program, in the thread that runs the trainer: where this is the last lane
- * and there are several nodes, sums that are final go on their way. Else it does nothing. */
+/* Before op `op` of the lane program, in the thread that runs the trainer: where this is the last
+ * lane and there are several nodes, sums that are final go on their way. Else it does nothing. */
 GwStatus gw_trainer_between(GwTrainer *trainer, int32_t op);
 
 /* Sees every op of the lane program, on any thread. `observer` is borrowed. */

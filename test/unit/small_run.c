@@ -1,3 +1,4 @@
+/* Recipes and batches of small models. */
 #include "small_run.h"
 
 #include "support.h"

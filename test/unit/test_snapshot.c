@@ -268,7 +268,7 @@ static void either_copy_is_enough(void **state) {
   gw_snapshot_writer_destroy(&partner);
 }
 
-/* A share goes to another node: what arrives as it was sent is as good, what does not is nothing. */
+/* A share goes to another node: what arrives as it was sent is as good, all else is nothing. */
 static void copies_are_received(void **state) {
   Share *share = *state;
   share_init(share, 2, 3);
