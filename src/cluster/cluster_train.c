@@ -234,6 +234,8 @@ static GwStatus open_run(Cluster *c) {
   GW_TRY(gw_job_name(c->run_dir, c->job));
   gw_job_clear(c->job);
   c->run = gw_job_run(c->job, gw_recipe_identity(&c->recipe));
+  if (c->list.count > 0) /* rank 0's agent will send it */
+    return gw_shared_private(sizeof(GwTrainReport), &c->report);
   gw_job_report(c->job, c->report_name);
   return gw_shared_create(c->report_name, sizeof(GwTrainReport), &c->report);
 }

@@ -196,8 +196,9 @@ static void reap(GwHosts *h, int32_t i, uint64_t timeout_ns) {
 /* It fences itself when the connection ends; its ranks and snapshots are gone for us. */
 static void lose(GwHosts *h, int32_t i, const char *why) {
   bool was_up = h->host[i].state == UP;
-  hang_up(h, i);
   snprintf(h->host[i].why, sizeof h->host[i].why, "%s", why);
+  why = h->host[i].why; /* it may have stood in a line */
+  hang_up(h, i);
   reap(h, i, SECOND / 10);
   if (!was_up) return;
   h->host[i].lost = true;
