@@ -46,7 +46,10 @@ static uint64_t build;
 static void write_script(const char *text) {
   FILE *file = fopen(script, "w");
   assert_non_null(file);
-  fprintf(file, "build=%016" PRIx64 "\n%s\n", build, text);
+  fprintf(file,
+          "build=%016" PRIx64 "\n"
+          "await() { while read order; do [ \"$order\" = 'epoch 4 2' ] && return; done; }\n%s\n",
+          build, text);
   assert_int_equal(fclose(file), 0);
 }
 
@@ -154,7 +157,7 @@ static void what_makes_no_sense_is_ignored(void **state) {
   (void)state;
   Stage stage;
   stage_open(&stage,
-             "echo godwit-agent $build; read order; echo board 4\n"
+             "echo godwit-agent $build; await; echo board 4\n"
              "echo row 7 1 1 1 1 4 1 1 1 1 1; echo row -1 1 1 1 1 4 1 1 1 1 1; echo row 0 1 2\n"
              "echo said 9 x; echo said; echo exit 5 0; echo exit; echo report 00; echo head 1\n"
              "echo godwit-agent 77; head -c 3000 /dev/urandom; echo\n"
@@ -170,7 +173,7 @@ static void what_makes_no_sense_is_ignored(void **state) {
 static void a_rank_in_the_wrong_place(void **state) {
   (void)state;
   Stage stage;
-  stage_open(&stage, "echo godwit-agent $build; read order; echo board 4\n"
+  stage_open(&stage, "echo godwit-agent $build; await; echo board 4\n"
                      "[ $1 = two ] && echo row 0 55 1 1 3 4 12 99 10 -1 1; cat >/dev/null");
   (void)stage_begin(&stage);
   for (int i = 0; i < 20 && !gw_hosts_complaint(stage.hosts); i++) (void)listen(&stage, NULL);
@@ -182,7 +185,7 @@ static void a_host_without_room(void **state) {
   (void)state;
   Stage stage;
   stage_open(&stage, "echo godwit-agent $build\n"
-                     "[ $1 = one ] && echo board 4 || { read x; echo failed no memory; }\n"
+                     "[ $1 = one ] && echo board 4 || { await; echo failed no memory; }\n"
                      "cat >/dev/null");
   assert_int_equal(stage_begin(&stage), GW_IO);
   assert_non_null(strstr(gw_error_message(), "host two: no memory"));
