@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `godwit train --print-slurm` prints, as jobs of a Slurm of our own with two nodes, which are
-# both this machine: warned, cancelled and on several nodes, a run ends in the state of the one that
+# What `godwit train --print-slurm` prints, as jobs of a Slurm of our own with two nodes (pretended,
+# by namespaces): warned, cancelled and on several nodes, a run ends in the state of the one that
 # nobody disturbed. Needs root. slurm.sh SOURCE BINARY
 set -uo pipefail
 source "$(dirname "$0")/checks.bash"
