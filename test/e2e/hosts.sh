@@ -136,7 +136,9 @@ kill -9 $pid
 wait $pid 2>/dev/null
 sleep 1
 check "nothing outlives its supervisor" test -z "$(pgrep -f "rank --run=$work/orphaned ")"
-check "not an agent either" test -z "$(pgrep -f 'agent --job')"
+for host in one two three; do # each sees its own processes, and not those of other tests
+  check "not an agent on $host either" test -z "$(on $host pgrep -f "'agent --job'")"
+done
 train orphaned --resume "${three[@]}"
 check "another one goes on" test $code -eq 0
 check "from memory" grep -q "goes on from the snapshot" "$work/orphaned/journal.jsonl"
