@@ -163,7 +163,11 @@ on two "umount $godwit"
 write_text "$work/more.txt" 21000
 run prepare --out "$work/more" "$work/more.txt"
 on two "mount --bind $work/more $work/data"
-refused data "data" --ranks 4 --hosts one:2,two:2 "${cluster[@]}"
+train elsewhere --ranks 4 --hosts one:2,two:2 "${cluster[@]}"
+check "other data: refused" test $code -ne 0
+check "other data: it says so" has "$err" "was started with other data"
+check "other data: no rank is left" test -z "$(pgrep -f "rank --run=$work/elsewhere ")"
+for host in one two; do on $host "rm -f /dev/shm/godwit-*-snap-*"; done # a run given up keeps those
 on two "umount $work/data"
 refused misplaced "the launcher has put rank" --ranks 4 --hosts one:2,two:2 \
   --launcher "${launcher//\{hosts\}/two:4}" --shell "$work/on {host}"
