@@ -224,7 +224,7 @@ static void leave(Agent *a) {
     if (gw__epoch_wait(&a->epoch, until - gw_clock_ns()) != GW_OK) break;
   drop_epoch(a);
   gw_job_clear(a->options->job);
-  if (a->forget) (void)gw_snapshot_remove_all(a->options->snapshots);
+  (void)(a->forget ? gw_snapshot_remove_all : gw_snapshot_remove_empty)(a->options->snapshots);
   gw_lines_deinit(&a->in);
 }
 

@@ -244,6 +244,7 @@ static void close_run(Cluster *c) {
   gw_shared_close(&c->report);
   if (c->report_name[0]) gw_shared_remove(c->report_name);
   if (c->job[0]) gw_job_clear(c->job);
+  if (c->run != 0 && c->list.count == 0) (void)gw_snapshot_remove_empty(c->run);
   gw_host_list_deinit(&c->list);
   gw_run_folder_close(&c->folder);
   gw_corpus_close(c->corpus);

@@ -402,3 +402,20 @@ GwStatus gw_snapshot_remove_others(uint64_t run, int32_t shares) {
 }
 
 GwStatus gw_snapshot_remove_all(uint64_t run) { return gw_snapshot_remove_others(run, 0); }
+
+static GwStatus remove_if_empty(void *context, const char *name) {
+  (void)context;
+  Place place;
+  GwShared area;
+  if (!parse_name(name, &place)) return GW_OK;
+  GwStatus status = gw_shared_open(name, &area);
+  if (status == GW_OK) give_up(&place, &area);
+  if (status == GW_CORRUPT) gw_shared_remove(name); /* not even made to its end */
+  return GW_OK;
+}
+
+GwStatus gw_snapshot_remove_empty(uint64_t run) {
+  char prefix[GW_SHARED_NAME_MAX];
+  prefix_of(run, prefix);
+  return gw_shared_list(prefix, remove_if_empty, NULL);
+}

@@ -95,5 +95,7 @@ GwStatus gw_snapshot_get(const GwSnapshotInfo *info, const GwSpan *spans, int32_
 GwStatus gw_snapshot_remove_all(uint64_t run);
 /* The same for what was not written as one of `shares` shares: its ranks are gone. */
 GwStatus gw_snapshot_remove_others(uint64_t run, int32_t shares);
+/* The same for areas that hold no whole snapshot: ranks that have ended took none there. */
+GwStatus gw_snapshot_remove_empty(uint64_t run);
 
 #endif

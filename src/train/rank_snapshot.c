@@ -146,6 +146,8 @@ void gw_rank_snapshots_destroy(GwRankSnapshots *s) {
 GwStatus gw_rank_snapshots_take(GwRankSnapshots *s, int64_t step, uint64_t state_hash) {
   s->info.step = step;
   s->info.state_hash = state_hash;
+  if (++s->taken == 2 && gw_world_place(s->world)->node_rank == 0)
+    GW_TRY(gw_snapshot_remove_others(s->info.run, s->info.shares));
   gw_snapshot_put(&s->writer, &s->info, s->spans, s->span_count);
   return s->second.to ? copy_to_partner(s) : GW_OK;
 }

@@ -24,6 +24,7 @@ typedef struct {
   GwSnapshotInfo info; /* of this rank's; step and state_hash as of the last one */
   GwSpan *spans;
   int32_t span_count;
+  int64_t taken; /* how many */
 } GwRankSnapshots;
 
 /* `run`: whose they are. GW_MEMORY when the node has no room for two shares per rank, and two
@@ -33,7 +34,8 @@ GwStatus gw_rank_snapshots_create(const GwTrainer *trainer, GwWorld *world, uint
 void gw_rank_snapshots_destroy(GwRankSnapshots *snapshots); /* a zeroed one is fine */
 
 /* Keeps the state after `step`, whose hash (of the whole state) is `state_hash`. Collective; with
- * several nodes every share is there twice when all have returned. */
+ * several nodes every share is there twice when all have returned. The one before, if there is one,
+ * must be known to the supervisor: snapshots in another number of shares are then removed. */
 GwStatus gw_rank_snapshots_take(GwRankSnapshots *snapshots, int64_t step, uint64_t state_hash);
 
 /* Fills every node's state with that after `step`, whatever the number of shares it was kept in and

@@ -124,6 +124,10 @@ for _ in $(seq 200); do
   grep -q '"kind":"host"' "$work/shrunk/journal.jsonl" && break
   sleep 0.05
 done
+reaches shrunk $(($(steps_made "$work/shrunk") + 15))
+check "what 4 ranks kept goes when 2 have kept something" \
+  test -z "$(on one "compgen -G '/dev/shm/godwit-*of4-*'")"
+check "and not what these have" test -n "$(on one "compgen -G '/dev/shm/godwit-*of2-*'")"
 up two
 wait $pid
 check "a machine is lost and none to spare: the others go on, and it comes back" test $? -eq 0
@@ -163,11 +167,7 @@ on two "umount $godwit"
 write_text "$work/more.txt" 21000
 run prepare --out "$work/more" "$work/more.txt"
 on two "mount --bind $work/more $work/data"
-train elsewhere --ranks 4 --hosts one:2,two:2 "${cluster[@]}"
-check "other data: refused" test $code -ne 0
-check "other data: it says so" has "$err" "was started with other data"
-check "other data: no rank is left" test -z "$(pgrep -f "rank --run=$work/elsewhere ")"
-for host in one two; do on $host "rm -f /dev/shm/godwit-*-snap-*"; done # a run given up keeps those
+refused elsewhere "was started with other data" --ranks 4 --hosts one:2,two:2 "${cluster[@]}"
 on two "umount $work/data"
 refused misplaced "the launcher has put rank" --ranks 4 --hosts one:2,two:2 \
   --launcher "${launcher//\{hosts\}/two:4}" --shell "$work/on {host}"

@@ -346,6 +346,31 @@ static void a_small_memory_is_an_error(void **state) {
   gw_snapshot_writer_destroy(&writer);
 }
 
+/* As ranks leave them that end before their first snapshot, in their first, and after it. */
+static void what_is_empty_can_be_removed(void **state) {
+  Share *share = *state;
+  GwShared bare;
+  char name[GW_SHARED_NAME_MAX];
+  GwSnapshotWriter writer = writer_of(share, 0);
+  name_of(name, run, "0of8-0-0");
+  assert_ok(gw_shared_create(name, 100, &bare));
+  gw_shared_close(&bare);
+  assert_int_equal(areas_of(run), 3);
+  assert_ok(gw_snapshot_remove_empty(run));
+  assert_int_equal(areas_of(run), 0);
+  gw_snapshot_writer_destroy(&writer);
+  writer = writer_of(share, 0);
+  put(&writer, share, 7);
+  assert_ok(gw_snapshot_remove_empty(run));
+  assert_int_equal(areas_of(run), 1);
+  assert_int_equal(steps_found(), 7);
+  gw_snapshot_writer_destroy(&writer);
+  writer = writer_of(share, 0); /* goes on with what it finds */
+  put(&writer, share, 8);
+  assert_int_equal(steps_found(), 78);
+  gw_snapshot_writer_destroy(&writer);
+}
+
 static void removing_leaves_nothing(void **state) {
   Share *share = *state;
   GwShared other;
@@ -608,6 +633,7 @@ int main(int argc, char **argv) {
       TEST(slots_of_another_size_are_made_anew),
       TEST(a_small_memory_is_an_error),
       TEST(removing_leaves_nothing),
+      TEST(what_is_empty_can_be_removed),
       TEST(damaged_headers_are_refused),
       TEST(damaged_content_is_refused),
       TEST(areas_cut_short_are_refused),
