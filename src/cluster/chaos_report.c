@@ -102,10 +102,11 @@ static void lose_steps(const json_t *line, const Injected *fault, int64_t *lost)
 }
 
 /* Of the faults that the supervisor saw, one is this one's; and where a node has lost its memory,
- * that a snapshot cannot be restored is too. */
+ * that snapshots cannot be restored are too. */
 static void explain(const json_t *line, const Injected *fault, bool *done, int32_t *unexplained) {
+  bool forgets = fault->class == GW_INJECT_NODE || damages_checkpoint(fault);
   if (!is(line, "event", "fault")) return;
-  if (fault->class == GW_INJECT_NODE && is(line, "kind", "copy")) (*unexplained)--;
+  if (forgets && is(line, "kind", "copy")) (*unexplained)--;
   if (*done) return;
   *done = shows(line, fault) || damages_checkpoint(fault);
   *unexplained -= *done;

@@ -113,14 +113,20 @@ void gw_snapshots_found(GwSnapshots *snapshots, const GwPlacement *placement, in
   if (!known) copies[copies[0].host < 0 ? 0 : 1] = copy_on(placement, host);
 }
 
-void gw_snapshots_bad(GwSnapshots *snapshots, int64_t step, int32_t host) {
+bool gw_snapshots_bad(GwSnapshots *snapshots, int64_t step, int32_t host) {
+  bool some = false;
   for (int k = 0; k < 2; k++) {
     GwSnapshotMap *map = &snapshots->map[k];
     if (map->step != step || step < 0) continue;
     for (int32_t r = 0; r < map->shares; r++)
-      for (int i = 0; i < 2; i++)
-        if (host < 0 || map->copies[r][i].host == host) map->copies[r][i].host = -1;
+      for (int i = 0; i < 2; i++) {
+        GwCopy *copy = &map->copies[r][i];
+        if (copy->host < 0 || (host >= 0 && copy->host != host)) continue;
+        copy->host = -1;
+        some = true;
+      }
   }
+  return some;
 }
 
 static bool lives(const GwPlacement *placement, const GwCopy *copy) {

@@ -60,8 +60,8 @@ void gw_snapshots_taken(GwSnapshots *snapshots, const GwPlacement *placement, ui
 /* A host says that it holds share `share` of `shares` of the state after `step`. */
 void gw_snapshots_found(GwSnapshots *snapshots, const GwPlacement *placement, int64_t step,
                         int32_t share, int32_t shares, int32_t host);
-/* What `host`, or -1: anybody, holds of `step` counts no longer. */
-void gw_snapshots_bad(GwSnapshots *snapshots, int64_t step, int32_t host);
+/* What `host`, or -1: anybody, holds of `step` counts no longer; whether it held anything. */
+bool gw_snapshots_bad(GwSnapshots *snapshots, int64_t step, int32_t host);
 /* The newest step of which every share has a copy on a host that lives; -1: there is none. */
 int64_t gw_snapshots_newest(const GwSnapshots *snapshots, const GwPlacement *placement);
 /* The run goes on from `step`: what is beyond it counts no longer. */

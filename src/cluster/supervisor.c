@@ -382,10 +382,14 @@ static void on_trouble(GwSupervisor *s, uint64_t now, const GwEvent *event, GwAc
   }
 }
 
-/* True of whichever epoch found it out. */
+/* True of whichever epoch found it out. The next launch does not try the same again: it has fewer
+ * copies to choose from, and is neither counted nor put off. */
 static void on_bad_copy(GwSupervisor *s, uint64_t now, const GwEvent *event, GwActions *out) {
-  gw_snapshots_bad(&s->snapshots, event->step, event->host);
-  if (is_up(s) && event->epoch == s->epoch) fault(s, now, GW_FAULT_COPY, -1, event->host, out);
+  bool fewer = gw_snapshots_bad(&s->snapshots, event->step, event->host);
+  if (!is_up(s) || event->epoch != s->epoch) return;
+  int32_t tries = s->tries;
+  fault(s, now, GW_FAULT_COPY, -1, event->host, out);
+  if (fewer) s->tries = tries;
 }
 
 /* Events of the processes of the epoch that runs. */

@@ -2,15 +2,18 @@
 #include "os/clock.h"
 #include "train/run_parts.h"
 
-/* Goes to the newest good checkpoint, or stays at the initial values when there is none. A bad one
- * is set aside by rank 0 alone. */
+/* Goes to the newest good checkpoint, or to the initial values when there is none. A bad one is set
+ * aside by rank 0 alone. */
 static GwStatus load(Run *run) {
   GwCheckpointInfo info = {0};
   char path[GW_PATH_MAX];
   GwStatus status = (gw__run_writes(run) ? gw_checkpoint_load_newest : gw_checkpoint_view_newest)(
       run->folder.fs, run->folder.checkpoints, gw_trainer_state(run->trainer), GW_STATE_GROUPS,
       &info, path, sizeof path);
-  if (status == GW_NOT_FOUND) return GW_OK;
+  if (status == GW_NOT_FOUND) {
+    gw_trainer_init(run->trainer);
+    return GW_OK;
+  }
   GW_TRY(status);
   if (info.recipe_identity != gw_recipe_identity(&run->recipe))
     return gw_fail(GW_MISMATCH, "%s is of another recipe", path);

@@ -142,14 +142,10 @@ static GwStatus create_seats(GwTrainer *t) {
   return gw_lane_seats_create(&t->plan, t->backend, t->pool, &t->workspace, base, &t->seats);
 }
 
-/* A node's ranks have one copy of the parameters: its first rank fills it in. */
-static GwStatus init_params(GwTrainer *t) {
+void gw_trainer_init(GwTrainer *t) {
   if (!t->world || gw_world_place(t->world)->node_rank == 0)
     gw_model_init(&t->recipe->model, &t->plan.params, t->recipe->train.seed, t->pool,
                   t->param_buffer);
-  if (t->world) GW_TRY(gw_world_barrier(t->world));
-  gw_trainer_state_changed(t);
-  return GW_OK;
 }
 
 static GwTrainingPart part_of(const GwTrainer *t) {
@@ -180,8 +176,7 @@ static GwStatus set_up(GwTrainer *t) {
   GW_TRY(create_seats(t));
   GW_TRY(describe_state(t));
   set_hash_seeds(t);
-  GW_TRY(find_final_sums(t));
-  return init_params(t);
+  return find_final_sums(t);
 }
 
 GwStatus gw_trainer_create_in(GwWorld *world, const GwRecipe *recipe, const GwBackend *backend,
@@ -204,7 +199,9 @@ GwStatus gw_trainer_create_in(GwWorld *world, const GwRecipe *recipe, const GwBa
 
 GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwPool *pool,
                            GwTrainer **out) {
-  return gw_trainer_create_in(NULL, recipe, backend, pool, false, out);
+  GW_TRY(gw_trainer_create_in(NULL, recipe, backend, pool, false, out));
+  gw_trainer_init(*out);
+  return GW_OK;
 }
 
 void gw_trainer_destroy(GwTrainer *t) {

@@ -18,12 +18,17 @@ typedef struct GwTrainer GwTrainer;
  * `pool` and `recipe` are borrowed. GW_MEMORY when the recipe's memory_limit is too low. */
 GwStatus gw_trainer_create(const GwRecipe *recipe, const GwBackend *backend, GwPool *pool,
                            GwTrainer **out);
-/* The same for one of several ranks; collective. Each step, sums are totalled and parameters
- * updated a slice per rank; the ranks of a node hold one copy of the state. `verify`: at each step,
- * that the state is what was written to it. `world` is borrowed. */
+/* The same for one of several ranks, all of its state zero; collective. Each step, sums are
+ * totalled and parameters updated a slice per rank; the ranks of a node hold one copy of the state.
+ * `verify`: at each step, that the state is what was written to it. `world` is borrowed, and may be
+ * NULL. */
 GwStatus gw_trainer_create_in(GwWorld *world, const GwRecipe *recipe, const GwBackend *backend,
                               GwPool *pool, bool verify, GwTrainer **out);
 void gw_trainer_destroy(GwTrainer *trainer);
+/* The parameters at their initial values: minutes of work for a large model, so for runs that begin
+ * with it. A node's first rank fills them in, the others do nothing; the caller lets all meet, and
+ * calls gw_trainer_state_changed. */
+void gw_trainer_init(GwTrainer *trainer);
 
 /* The full training state: params, adam_m, adam_v. Pointers live as long as the trainer. */
 enum { GW_STATE_GROUPS = 3 };

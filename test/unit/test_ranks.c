@@ -92,6 +92,9 @@ static GwStatus train_in(GwWorld *world, const GwRecipe *recipe, const double *s
   int32_t deal[RANKS_MOST + 1];
   GW_TRY(gw_trainer_create_in(world, recipe, gw_backend_cpu(gw_isa_best()), pool, world != NULL,
                               &trainer));
+  gw_trainer_init(trainer);
+  if (world) GW_TRY(gw_world_barrier(world));
+  gw_trainer_state_changed(trainer);
   gw_deal(LANES, place->ranks, speed, deal);
   gw_trainer_deal(trainer, deal[place->rank], deal[place->rank + 1]);
   GwStatus status = train_steps(trainer, recipe, place, fault, found);

@@ -250,6 +250,35 @@ static void a_fault_that_comes_again_is_given_up(void **state) {
   assert_true(waited[0] == 0 && waited[1] == s && waited[2] == 2 * s && waited[7] == 64 * s);
 }
 
+static void bad_copy(int64_t step) {
+  happens_with((GwEvent){.kind = GW_EVENT_BAD_COPY,
+                         .epoch = gw_supervisor_epoch(supervisor),
+                         .step = step,
+                         .rank = -1,
+                         .host = -1});
+  expect_fault(GW_FAULT_COPY, -1, -1);
+  happens(GW_EVENT_STOPPED);
+}
+
+/* As when the one node that there is has lost its memory. */
+static void what_is_restored_instead_is_no_second_try(void **state) {
+  (void)state;
+  run_to_step_3();
+  happens_with((GwEvent){.kind = GW_EVENT_SNAPSHOT, .epoch = 1, .step = 3});
+  rank_event(GW_EVENT_EXITED, 3, 137);
+  happens(GW_EVENT_STOPPED);
+  expect_launch(3, GW_FROM_SNAPSHOT);
+  bad_copy(3);
+  expect_launch(2, GW_FROM_SNAPSHOT);
+  bad_copy(2);
+  expect_launch(0, GW_FROM_START);
+  bad_copy(2); /* nobody had one any more: this could go on for ever */
+  expect_launch(0, GW_FROM_START);
+  bad_copy(2);
+  expect_nothing();
+  assert_true(gw_supervisor_due(supervisor) == now + gw_supervisor_defaults().backoff_ns);
+}
+
 static void what_is_hopeless_is_given_up_at_once(void **state) {
   (void)state;
   run_to_step_3();
@@ -354,6 +383,7 @@ int main(void) {
       cmocka_unit_test_teardown(progress_makes_good, tear_down),
       cmocka_unit_test_teardown(slow_starts_and_deaf_ranks, tear_down),
       cmocka_unit_test_teardown(a_new_supervisor_takes_over, tear_down),
+      cmocka_unit_test_teardown(what_is_restored_instead_is_no_second_try, tear_down),
       cmocka_unit_test_teardown(what_is_hopeless_is_given_up_at_once, tear_down),
       cmocka_unit_test_teardown(an_older_checkpoint_may_be_the_newest_good_one, tear_down),
       cmocka_unit_test_teardown(the_last_step_and_an_early_end, tear_down),
