@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What ranks cost: steps of a small model by one process with two threads, by one rank with two
 threads under the supervisor (board, snapshots, verification of the state, checkpoints behind the
-steps), and by two ranks with one thread each. The time of a step, all that comes with it included,
+steps), and by two ranks with one thread each; these also without snapshots, and with one at every
+step. The time of a step, all that comes with it included,
 is what a long run takes more than a short one, divided by the steps it makes more. All ways in
 turn, so that a disturbance hits all; the ratios are medians over the rounds.
 
@@ -20,7 +21,9 @@ RECIPE = ["model.layers=6", "model.width=192", "model.heads=6", "model.context=6
           "train.checkpoint_every=50", "model.dropout=0"]
 WAYS = {"one process, 2 threads": ["--threads", "2"],
         "1 rank of 2 threads": ["--ranks", "1", "--threads", "2"],
-        "2 ranks of 1 thread": ["--ranks", "2", "--threads", "1"]}
+        "2 ranks of 1 thread": ["--ranks", "2", "--threads", "1"],
+        "no snapshots": ["--ranks", "2", "--threads", "1", "train.snapshot_every=0"],
+        "one at every step": ["--ranks", "2", "--threads", "1", "train.snapshot_every=1"]}
 SHORT = 20  # steps: until all is warm, and the end
 
 
@@ -62,11 +65,13 @@ def main():
             for i, (way, arguments) in enumerate(WAYS.items()):
                 times[way].append(step_time(options.godwit, folder, recipe, arguments,
                                             options.steps, f"{round_number}-{i}"))
-    alone = times["one process, 2 threads"]
+    alone, without = times["one process, 2 threads"], times["no snapshots"]
+    snapshots = [(s - w) / w for s, w in zip(times["one at every step"], without)]
     print(f"{'':24} {'ms a step':>10} {'of one process':>15}")
     for way, steps in times.items():
         ratio = statistics.median(s / a for s, a in zip(steps, alone))
         print(f"{way:24} {1000 * statistics.median(steps):10.2f} {ratio:15.3f}")
+    print(f"a snapshot takes {100 * statistics.median(snapshots):.2f} % of a step")
     return 0
 
 

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "cluster/driver.h"
 #include "cluster/job.h"
+#include "cluster/slurm.h"
 #include "comm/world.h"
 #include "data/sampler.h"
 #include "godwit/cluster.h"
@@ -302,12 +303,28 @@ static GwStatus supervise(Cluster *c, GwTrainReport *out) {
   return gw_fail(GW_IO, "%s: the ranks have ended without a report", c->run_dir);
 }
 
+/* What the user has not said, of a job of several nodes Slurm says. */
+static GwStatus look_around(GwClusterOptions *options, GwSlurmNodes *nodes) {
+  if (options->hosts || options->launcher || options->ranks_per_node > 0) return GW_OK;
+  GW_TRY(gw_slurm_nodes(options->ranks, options->train.threads, nodes));
+  if (!nodes->hosts) return GW_OK;
+  options->hosts = nodes->hosts;
+  options->launcher = nodes->launcher;
+  options->shell = nodes->shell;
+  gw_log(GW_LOG_INFO, "the nodes of this Slurm job: %s", nodes->hosts);
+  return GW_OK;
+}
+
 GwStatus gw_cluster_train(const GwClusterOptions *options, GwTrainReport *out) {
-  Cluster c = {.options = options, .recipe = *options->train.recipe, .folder = {.lock = {-1}}};
-  GwStatus status = open_run(&c);
+  GwClusterOptions own = *options;
+  GwSlurmNodes nodes = {0};
+  Cluster c = {.options = &own, .recipe = *options->train.recipe, .folder = {.lock = {-1}}};
+  GwStatus status = look_around(&own, &nodes);
+  if (status == GW_OK) status = open_run(&c);
   if (status == GW_OK) status = open_hosts(&c);
   if (status == GW_OK) status = supervise(&c, out);
   gw_hosts_close(c.hosts);
   close_run(&c);
+  gw_slurm_nodes_deinit(&nodes);
   return status;
 }

@@ -231,14 +231,25 @@ static void tell_exit(Driver *d, int32_t rank) {
   tell(d, (GwEvent){.kind = GW_EVENT_EXITED, .rank = rank, .code = exit_code(d, rank)});
 }
 
-/* A launcher has no business to end before its ranks have. */
+/* A rank that came and has not ended, as far as is known. */
+static bool some_rank_is_there(const GwEpoch *epoch) {
+  for (int32_t r = 0; r < epoch->ranks; r++)
+    if (epoch->processes[r].pid != 0 && !epoch->processes[r].ended) return true;
+  return false;
+}
+
+/* A launcher has no business to end before its ranks have; but that they have ended may be heard of
+ * later, from other hosts. */
 static void look_at_launcher(Driver *d) {
   const GwProcess *launcher = gw__epoch_launcher(&d->epoch);
+  uint64_t *ended_at = &d->epoch.launcher_ended_at;
   char how[GW_PROCESS_TEXT], text[CAUSE_TEXT], said[GW_BOARD_TEXT] = "";
   int32_t rank = 0;
   if (!launcher->ended || d->launch_failed || d->stopping) return;
   while (rank < d->epoch.ranks && d->epoch.processes[rank].ended) rank++;
   if (rank == d->epoch.ranks) return;
+  if (*ended_at == 0) *ended_at = d->now;
+  if (some_rank_is_there(&d->epoch) && d->now < *ended_at + LAST_WORD_NS) return;
   gw_process_text(launcher, how);
   for (int32_t r = 0; r < d->epoch.ranks && !said[0]; r++)
     gw_board_hear(&d->epoch.board->row[r], said);

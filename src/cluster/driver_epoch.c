@@ -39,6 +39,7 @@ GwStatus gw__epoch_start(GwEpoch *epoch, const GwDriverOptions *options, const G
   epoch->ranks = ranks;
   epoch->all_ready = epoch->restored_told = epoch->recovered_told = false;
   epoch->started_at = gw_clock_ns();
+  epoch->launcher_ended_at = 0;
   memset(epoch->processes, 0, ((size_t)ranks + 1) * sizeof *epoch->processes);
   for (int32_t r = 0; r < ranks; r++) epoch->seen[r] = (GwSeen){.progress_at = epoch->started_at};
   full.board = epoch->name;

@@ -1,4 +1,5 @@
-/* Printing the script. What Slurm does with signals, and so what the script must bear:
+/* Printing the script, and what a job finds around it. What Slurm does with signals, and so what the
+ * script must bear:
  *
  *   --signal=B:USR1@120   to the shell alone, up to a minute earlier than that
  *   scancel, preemption,  SIGTERM to all processes of the job, SIGKILL after KillWait (30 s); the
@@ -7,15 +8,20 @@
 #include "cluster/slurm.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/pool.h"
 #include "comm/world.h"
 #include "godwit/cluster.h"
 #include "os/fs.h"
+#include "os/lines.h"
 #include "os/process.h"
+
+static const uint64_t ask_ns = UINT64_C(1000000000);
 
 static const char options[] =
     "#!/bin/bash\n"
@@ -83,26 +89,12 @@ GwStatus gw_slurm_write(const GwSlurmJob *job, char **out) {
   fprintf(file, options, name, job->tasks, job->processors, name);
   fputs("command=(", file);
   add_word(file, job->program);
-  fputs(" train --resume)\n", file);
-  if (job->launcher) {
-    fputs("# On one node the supervisor starts the ranks itself; on several it has an agent on "
-          "each.\n"
-          "if [ \"$SLURM_JOB_NUM_NODES\" -gt 1 ]; then\n"
-          "  slots=$(((SLURM_NTASKS + SLURM_JOB_NUM_NODES - 1) / SLURM_JOB_NUM_NODES))\n"
-          "  hosts=$(scontrol show hostnames \"$SLURM_JOB_NODELIST\" | sed \"s/$/:$slots/\" | "
-          "paste -sd,)\n"
-          "  command+=(--hosts \"$hosts\" --launcher ",
-          file);
-    add_word(file, job->launcher);
-    fputs("\n    --shell 'srun --overlap --nodes=1 --ntasks=1 --nodelist={host}')\nfi\n", file);
-  }
-  fputs("command+=(", file);
+  fputs(" train --resume", file);
   for (size_t i = 0; i < job->argument_count; i++) {
-    if (i > 0) fputc(' ', file);
+    fputc(' ', file);
     add_word(file, job->arguments[i]);
   }
-  fputs(")\n", file);
-  fputc('\n', file);
+  fputs(")\n\n", file);
   fputs(work, file);
   bool failed = ferror(file) != 0;
   if (fclose(file) != 0 || failed) {
@@ -113,6 +105,53 @@ GwStatus gw_slurm_write(const GwSlurmJob *job, char **out) {
   return GW_OK;
 }
 
+GwStatus gw_slurm_script(const GwClusterOptions *options, const char *const *arguments,
+                         size_t argument_count, char **out) {
+  char program[GW_PATH_MAX];
+  int32_t tasks = options->ranks > 0 ? options->ranks : 1, processors = options->train.threads;
+  if (processors == 0) processors = (int32_t)gw_max_i64(1, gw_processor_count() / tasks);
+  GW_TRY(gw_process_program(program, sizeof program));
+  GwSlurmJob job = {.name = options->train.recipe->name,
+                    .program = program,
+                    .arguments = arguments,
+                    .argument_count = argument_count,
+                    .tasks = tasks,
+                    .processors = processors};
+  return gw_slurm_write(&job, out);
+}
+
+/* ---- inside a job ---- */
+
+/* A count that Slurm tells its jobs; `otherwise` when it does not. */
+static int64_t told(const char *name, int64_t otherwise) {
+  const char *text = getenv(name);
+  long long value = text ? strtoll(text, NULL, 10) : 0;
+  return value > 0 && value <= INT32_MAX ? value : otherwise;
+}
+
+/* The names in what Slurm writes as "n[1-3,7]", each with its slots. */
+static GwStatus add_hosts(char *list, int64_t slots, FILE *hosts) {
+  char scontrol[] = "scontrol", show[] = "show", hostnames[] = "hostnames";
+  char *argv[] = {scontrol, show, hostnames, list, NULL};
+  GwProcess process;
+  GwLines lines = {0};
+  int count = 0;
+  GW_TRY(gw_process_start_talking(argv, NULL, &process, &lines.descriptor));
+  GwStatus status = GW_OK;
+  while (status == GW_OK && !(lines.ended && process.ended)) {
+    status = gw_process_wait(&process, 1, lines.ended ? -1 : lines.descriptor, ask_ns);
+    if (status == GW_OK) status = gw_lines_read(&lines);
+    for (char *line; status == GW_OK && (line = gw_lines_next(&lines)); count++)
+      fprintf(hosts, "%s%s:%" PRId64, count > 0 ? "," : "", line, slots);
+  }
+  gw_process_kill(&process);
+  gw_lines_deinit(&lines);
+  close(lines.descriptor);
+  if (status == GW_OK && (process.code != 0 || count == 0))
+    return gw_fail(GW_IO, "scontrol does not say which nodes this job has: %s", list);
+  return status;
+}
+
 /* By the wire-up that the MPI library knows; Slurm's own default may be none. */
 static const char *mpi_option(void) {
   const char *library = gw_world_mpi_library();
@@ -121,22 +160,30 @@ static const char *mpi_option(void) {
   return "";
 }
 
-GwStatus gw_slurm_script(const GwClusterOptions *options, const char *const *arguments,
-                         size_t argument_count, char **out) {
-  char program[GW_PATH_MAX], launcher[160];
-  int32_t tasks = options->ranks > 0 ? options->ranks : 1, processors = options->train.threads;
-  if (processors == 0) processors = (int32_t)gw_max_i64(1, gw_processor_count() / tasks);
-  snprintf(
-      launcher, sizeof launcher,
-      "srun %s--nodelist={names} --ntasks={ranks} --ntasks-per-node={slots} --cpus-per-task=%d",
-      mpi_option(), processors);
-  GW_TRY(gw_process_program(program, sizeof program));
-  GwSlurmJob job = {.name = options->train.recipe->name,
-                    .program = program,
-                    .arguments = arguments,
-                    .argument_count = argument_count,
-                    .tasks = tasks,
-                    .processors = processors,
-                    .launcher = options->ranks > 0 && !options->launcher ? launcher : NULL};
-  return gw_slurm_write(&job, out);
+GwStatus gw_slurm_nodes(int32_t ranks, int32_t threads, GwSlurmNodes *out) {
+  int64_t nodes = told("SLURM_JOB_NUM_NODES", 1);
+  char *list = getenv("SLURM_JOB_NODELIST");
+  size_t size;
+  *out = (GwSlurmNodes){.shell = "srun --overlap --nodes=1 --ntasks=1 --nodelist={host}"};
+  if (nodes < 2 || !list) return GW_OK;
+  int64_t slots = gw_ceil_div(told("SLURM_NTASKS", ranks), nodes);
+  int64_t processors = threads > 0 ? threads : told("SLURM_CPUS_PER_TASK", 0);
+  if (processors == 0) processors = gw_max_i64(1, gw_processor_count() / slots);
+  snprintf(out->launcher, sizeof out->launcher,
+           "srun %s--nodelist={names} --ntasks={ranks} --ntasks-per-node={slots} "
+           "--cpus-per-task=%" PRId64,
+           mpi_option(), processors);
+  FILE *hosts = open_memstream(&out->hosts, &size);
+  if (!hosts) return gw_fail(GW_MEMORY, "no memory for the names of %" PRId64 " nodes", nodes);
+  GwStatus status = add_hosts(list, slots, hosts);
+  bool failed = ferror(hosts) != 0;
+  if ((fclose(hosts) != 0 || failed) && status == GW_OK)
+    status = gw_fail(GW_MEMORY, "no memory for the names of %" PRId64 " nodes", nodes);
+  if (status != GW_OK) gw_slurm_nodes_deinit(out);
+  return status;
+}
+
+void gw_slurm_nodes_deinit(GwSlurmNodes *nodes) {
+  free(nodes->hosts);
+  nodes->hosts = NULL;
 }

@@ -13,7 +13,7 @@ skip() {
 [ "$(id -u)" -eq 0 ] || skip "slurmd has to be started by root"
 unshare --mount --uts true 2>/dev/null || skip "no namespaces to pretend nodes with"
 PATH=$PATH:/usr/sbin
-for command in munged slurmctld slurmd sbatch srun scancel squeue scontrol; do
+for command in munged slurmctld slurmd sbatch salloc srun scancel squeue scontrol; do
   command -v $command >/dev/null || skip "no $command (Debian: slurmctld slurmd slurm-client munge)"
 done
 
@@ -186,6 +186,13 @@ if [ -n "$library" ]; then
   ends_well nodes
   check "nodes: it was requeued" test "$(turns)" -eq 1
   check "nodes: it had stopped, with a checkpoint" has "$err" "stopped at step"
+
+  err=$(salloc --quiet --nodes=2 --ntasks=2 "$godwit" train "${recipe[@]}" train.steps=200 \
+    --data "$work/data" --run "$work/inside" --ranks 2 --threads 1 2>&1)
+  code=$? out=""
+  check "inside an allocation, without a script" test $code -eq 0
+  check "it ends" has "$err" "done at step 200"
+  check "its nodes are found" has "$err" "the nodes of this Slurm job: n1:1,n2:1"
 else
   echo "built without Open MPI: srun starts no ranks"
 fi

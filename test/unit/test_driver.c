@@ -33,6 +33,7 @@ typedef enum {
   BAD_COPY,
   UNREADY,
   NO_LAUNCH,
+  LAUNCHER_LEAVES, /* without waiting for its ranks */
 } Kind;
 
 typedef struct {
@@ -172,6 +173,13 @@ static int launcher_main(const Work *w) {
     if (pids[r] > 0) continue;
     setpgid(0, 0);
     _exit(rank_main(w, r));
+  }
+  if (w->fault.kind == LAUNCHER_LEAVES) {
+    GwShared shared;
+    GwBoard *board;
+    assert_ok(gw_board_look(w->board, &shared, &board));
+    while (board->committed < w->fault.step) usleep(100);
+    return 0;
   }
   while (wait(&result) > 0) {
     if (result == 0 || code != 0) continue;
@@ -489,6 +497,21 @@ static void a_launch_that_fails_is_tried_again(void **state) {
                 "the launcher exited with code 1 before rank 0 had started");
 }
 
+static Fault launcher_leaves(const GwLaunch *launch, int count) {
+  (void)launch;
+  (void)count;
+  return (Fault){LAUNCHER_LEAVES, -1, t.options.supervisor.last_step - 5};
+}
+
+/* As srun does when the news of its ranks takes longer than that of its end. */
+static void ranks_may_be_heard_of_after_their_launcher(void **state) {
+  (void)state;
+  t.options.kind = GW_LAUNCH_LAUNCHER;
+  t.plan = launcher_leaves;
+  expect_done(1);
+  assert_int_equal(t.reports, 0);
+}
+
 static Fault unready_at_first(const GwLaunch *launch, int count) {
   (void)launch;
   return (Fault){count == 1 ? UNREADY : 0, 1, 0};
@@ -665,6 +688,7 @@ int main(int argc, char **argv) {
       TEST(a_hanging_rank_of_a_launcher_is_named),
       TEST(what_fails_always_is_given_up),
       TEST(what_is_hopeless_is_not_tried_again),
+      TEST(ranks_may_be_heard_of_after_their_launcher),
       TEST(a_launch_that_fails_is_tried_again),
       TEST(a_start_may_not_take_for_ever),
       TEST(who_computes_wrongly_is_accused),

@@ -61,26 +61,23 @@ static void begin(const char *before, const char *after) {
 
 static const char forever[] = "while true; do sleep 0.01; done";
 
-static void write_script(const char *const *arguments, size_t count, const char *launcher) {
+static void write_script(const char *const *arguments, size_t count) {
   char *text;
   GwSlurmJob job = {.name = "bird song/2%j",
                     .program = "./god wit",
                     .arguments = arguments,
                     .argument_count = count,
                     .tasks = 3,
-                    .processors = 2,
-                    .launcher = launcher};
+                    .processors = 2};
   assert_ok(gw_slurm_write(&job, &text));
   write_program("script", text);
   free(text);
   assert_int_equal(shell("bash -n %s/script", folder), 0);
 }
 
-/* Runs the script as a job on so many nodes; returns its exit code. */
-static int submit(int nodes) {
-  return shell("cd %s && PATH=$PWD:$PATH SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=%d SLURM_NTASKS=3 "
-               "SLURM_JOB_NODELIST='n1 n2' bash script",
-               folder, nodes);
+/* Runs the script; returns its exit code. */
+static int submit(void) {
+  return shell("cd %s && PATH=$PWD:$PATH SLURM_JOB_ID=7 bash script", folder);
 }
 
 static void assert_words(const char *const *words, size_t count) {
@@ -99,7 +96,7 @@ static void its_options_are_the_runs(void **unused) {
   (void)unused;
   size_t size;
   begin("", "");
-  write_script(NULL, 0, NULL);
+  write_script(NULL, 0);
   char *text = content("script", &size);
   static const char *const lines[] = {
       "#SBATCH --job-name=bird-song-2-j\n", "#SBATCH --ntasks=3\n",
@@ -117,33 +114,72 @@ static void words_come_through_as_they_are(void **unused) {
       "train",   "--resume",  "a b.yaml", "name=it's \"new\"",       "",  "$HOME", "`false`", "*",
       "a\\nb\n", "{1,2} ~ #", "[0]=x",    "--run=\xc3\xa9\t;&|<>()", "'", "!!",    "--",      "-"};
   begin("", "");
-  write_script(words + 2, GW_COUNT_OF(words) - 2, NULL);
-  assert_int_equal(submit(1), 0);
+  write_script(words + 2, GW_COUNT_OF(words) - 2);
+  assert_int_equal(submit(), 0);
   assert_words(words, GW_COUNT_OF(words));
 }
 
-static void a_launcher_comes_with_several_nodes(void **unused) {
+/* In a job that Slurm describes so; NULL: it does not say. */
+static void be_in_job(const char *nodes, const char *tasks, const char *processors) {
+  const char *const told[][2] = {{"SLURM_JOB_NUM_NODES", nodes},
+                                 {"SLURM_NTASKS", tasks},
+                                 {"SLURM_CPUS_PER_TASK", processors},
+                                 {"SLURM_JOB_NODELIST", nodes ? "n1 n2" : NULL}};
+  for (size_t i = 0; i < GW_COUNT_OF(told); i++)
+    if (told[i][1])
+      assert_int_equal(setenv(told[i][0], told[i][1], 1), 0);
+    else
+      assert_int_equal(unsetenv(told[i][0]), 0);
+}
+
+static void expect_nodes(int32_t ranks, int32_t threads, const char *hosts, const char *launcher) {
+  GwSlurmNodes nodes;
+  assert_ok(gw_slurm_nodes(ranks, threads, &nodes));
+  if (hosts) {
+    assert_string_equal(nodes.hosts, hosts);
+    assert_string_equal(nodes.shell, "srun --overlap --nodes=1 --ntasks=1 --nodelist={host}");
+    assert_int_equal(strncmp(nodes.launcher, "srun ", 5), 0);
+    assert_non_null(strstr(nodes.launcher, launcher));
+  } else {
+    assert_null(nodes.hosts);
+  }
+  gw_slurm_nodes_deinit(&nodes);
+}
+
+static void a_job_of_several_nodes_says_which(void **unused) {
   (void)unused;
-  static const char *const words[] = {
-      "train",      "--resume",
-      "--hosts",    "n1:2,n2:2",
-      "--launcher", "srun -n {ranks} 'x'",
-      "--shell",    "srun --overlap --nodes=1 --ntasks=1 --nodelist={host}",
-      "r.yaml"};
+  char path[PATH_SIZE + 32], *before = strdup(getenv("PATH"));
+  GwSlurmNodes nodes;
   begin("", "");
-  write_script(words + 8, 1, words[5]);
-  assert_int_equal(submit(2), 0);
-  assert_words(words, 9);
-  assert_int_equal(submit(1), 0);
-  assert_words((const char *const[]){words[0], words[1], words[8]}, 3);
+  snprintf(path, sizeof path, "%s:/usr/bin:/bin", folder);
+  assert_int_equal(setenv("PATH", path, 1), 0);
+  be_in_job(NULL, NULL, NULL);
+  expect_nodes(3, 0, NULL, NULL);
+  be_in_job("1", "3", "2");
+  expect_nodes(3, 0, NULL, NULL);
+  be_in_job("2", "3", "2");
+  expect_nodes(3, 0, "n1:2,n2:2",
+               "--nodelist={names} --ntasks={ranks} --ntasks-per-node={slots} --cpus-per-task=2");
+  expect_nodes(3, 5, "n1:2,n2:2", "--cpus-per-task=5");
+  be_in_job("2", NULL, NULL);
+  expect_nodes(5, 0, "n1:3,n2:3", "--cpus-per-task=");
+  be_in_job("2", "many", "-1");
+  expect_nodes(2, 1, "n1:1,n2:1", "--cpus-per-task=1");
+  write_program("scontrol", "#!/bin/bash\nexit 1\n");
+  assert_fails(GW_IO, "n1 n2", gw_slurm_nodes(2, 1, &nodes));
+  write_program("scontrol", "#!/bin/bash\nexit 0\n");
+  assert_fails(GW_IO, "n1 n2", gw_slurm_nodes(2, 1, &nodes));
+  be_in_job(NULL, NULL, NULL);
+  assert_int_equal(setenv("PATH", before, 1), 0);
+  free(before);
 }
 
 /* Runs the script; signals reach the shell once godwit has started. Checks what scontrol heard. */
 static void assert_asked(const char *state, const char *signals, int code, const char *asked) {
   size_t size;
   write_program("state", state);
-  assert_int_equal(shell("cd %s && rm -f words asked && export PATH=$PWD:$PATH SLURM_JOB_ID=7 "
-                         "SLURM_JOB_NUM_NODES=1; bash script & "
+  assert_int_equal(shell("cd %s && rm -f words asked && export PATH=$PWD:$PATH SLURM_JOB_ID=7; "
+                         "bash script & "
                          "until [ -s words ]; do sleep 0.01; done; "
                          "for name in %s; do kill -$name $!; sleep 0.05; done; wait $!",
                          folder, signals),
@@ -156,7 +192,7 @@ static void assert_asked(const char *state, const char *signals, int code, const
 static void a_run_that_is_stopped_is_requeued(void **unused) {
   (void)unused;
   begin("trap 'sleep 0.2; exit 75' USR1", forever);
-  write_script(NULL, 0, NULL);
+  write_script(NULL, 0);
   assert_asked("RUNNING\n", "USR1", 75, "requeue 7\n");
   assert_asked("RUNNING\n", "TERM", 75, "requeue 7\n");
   assert_asked("RUNNING\n", "USR1 USR1 TERM", 75, "requeue 7\n");
@@ -165,7 +201,7 @@ static void a_run_that_is_stopped_is_requeued(void **unused) {
 static void one_that_was_cancelled_is_not(void **unused) {
   (void)unused;
   begin("trap 'exit 75' USR1", forever);
-  write_script(NULL, 0, NULL);
+  write_script(NULL, 0);
   assert_asked("COMPLETING\n", "TERM", 75, "");
   assert_asked("", "TERM", 75, "");
 }
@@ -173,13 +209,13 @@ static void one_that_was_cancelled_is_not(void **unused) {
 static void one_that_has_ended_is_not(void **unused) {
   (void)unused;
   begin("trap 'exit 0' USR1", forever);
-  write_script(NULL, 0, NULL);
+  write_script(NULL, 0);
   assert_asked("RUNNING\n", "USR1", 0, "");
   begin("", "exit 1");
-  write_script(NULL, 0, NULL);
+  write_script(NULL, 0);
   assert_asked("RUNNING\n", "", 1, "");
   begin("", "kill -KILL $$");
-  write_script(NULL, 0, NULL);
+  write_script(NULL, 0);
   assert_asked("RUNNING\n", "", 137, "");
 }
 
@@ -192,13 +228,11 @@ static void a_run_says_how_many_processors(void **unused) {
   assert_ok(gw_slurm_script(&options, arguments, 1, &text));
   assert_non_null(strstr(text, "--ntasks=4\n"));
   assert_non_null(strstr(text, "--cpus-per-task=3\n"));
-  assert_non_null(strstr(text, "--launcher 'srun "));
-  assert_non_null(strstr(text, "/test_slurm train --resume)\n"));
+  assert_non_null(strstr(text, "/test_slurm train --resume r.yaml)\n"));
   free(text);
-  options = (GwClusterOptions){.train = {.recipe = &recipe}, .ranks = 1 << 20, .launcher = "local"};
+  options = (GwClusterOptions){.train = {.recipe = &recipe}, .ranks = 1 << 20};
   assert_ok(gw_slurm_script(&options, arguments, 1, &text));
   assert_non_null(strstr(text, "--cpus-per-task=1\n"));
-  assert_null(strstr(text, "--launcher"));
   free(text);
   options.ranks = 0;
   assert_ok(gw_slurm_script(&options, arguments, 1, &text));
@@ -210,7 +244,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(its_options_are_the_runs),
       cmocka_unit_test(words_come_through_as_they_are),
-      cmocka_unit_test(a_launcher_comes_with_several_nodes),
+      cmocka_unit_test(a_job_of_several_nodes_says_which),
       cmocka_unit_test(a_run_that_is_stopped_is_requeued),
       cmocka_unit_test(one_that_was_cancelled_is_not),
       cmocka_unit_test(one_that_has_ended_is_not),
