@@ -73,6 +73,20 @@ static int train_and_print(const GwClusterOptions *options, bool json) {
   return code == 0 && warned && report.interrupted ? EXIT_UNFINISHED : code;
 }
 
+/* A count that Slurm tells its jobs; 0 when it does not. */
+static int32_t slurm_count(const char *name) {
+  const char *text = getenv(name);
+  long value = text ? strtol(text, NULL, 10) : 0;
+  return value > 0 && value <= INT32_MAX ? (int32_t)value : 0;
+}
+
+static GwSlurmAllocation slurm_allocation(void) {
+  return (GwSlurmAllocation){.nodes = getenv("SLURM_JOB_NODELIST"),
+                             .node_count = slurm_count("SLURM_JOB_NUM_NODES"),
+                             .tasks = slurm_count("SLURM_NTASKS"),
+                             .processors = slurm_count("SLURM_CPUS_PER_TASK")};
+}
+
 /* The command line but for --print-slurm. */
 typedef struct {
   const char **items;
@@ -89,7 +103,7 @@ static int print_slurm(const GwClusterOptions *options, const Words *words) {
 }
 
 static int run_command(int argc, char **argv, const Words *words) {
-  GwClusterOptions cluster = {.train = {.steps = -1, .stop = &stop}};
+  GwClusterOptions cluster = {.train = {.steps = -1, .stop = &stop}, .slurm = slurm_allocation()};
   GwTrainOptions *train = &cluster.train;
   GwOptionList inject = {.count = 0};
   int32_t threads = 0;

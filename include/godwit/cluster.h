@@ -6,6 +6,13 @@
 
 #include "godwit/train.h"
 
+/* The Slurm job that the process is in, as Slurm says in the environment (sbatch's manual, OUTPUT
+ * ENVIRONMENT VARIABLES); zeros: none, or not said. */
+typedef struct {
+  const char *nodes;                     /* "n[1-3,7]" */
+  int32_t node_count, tasks, processors; /* the last: of a task */
+} GwSlurmAllocation;
+
 typedef struct {
   GwTrainOptions train; /* threads: of each rank; 0: the processors of a machine, split */
   int32_t ranks;        /* 1 to the recipe's lanes; the result is that of one */
@@ -22,6 +29,7 @@ typedef struct {
   int32_t ranks_per_node;    /* > 0: so many ranks count as a node of their own, to try it out */
   const char *const *inject; /* [inject_count]: faults that it is to suffer, see faults.h */
   int32_t inject_count;
+  GwSlurmAllocation slurm; /* with several nodes, and neither hosts nor launcher: what to use */
 } GwClusterOptions;
 
 /* As gw_train. Ranks that die or hang are started again, from the last snapshot or checkpoint.

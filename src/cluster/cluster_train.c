@@ -306,7 +306,7 @@ static GwStatus supervise(Cluster *c, GwTrainReport *out) {
 /* What the user has not said, of a job of several nodes Slurm says. */
 static GwStatus look_around(GwClusterOptions *options, GwSlurmNodes *nodes) {
   if (options->hosts || options->launcher || options->ranks_per_node > 0) return GW_OK;
-  GW_TRY(gw_slurm_nodes(options->ranks, options->train.threads, nodes));
+  GW_TRY(gw_slurm_nodes(options, nodes));
   if (!nodes->hosts) return GW_OK;
   options->hosts = nodes->hosts;
   options->launcher = nodes->launcher;

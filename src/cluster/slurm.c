@@ -1,5 +1,5 @@
-/* Printing the script, and what a job finds around it. What Slurm does with signals, and so what the
- * script must bear:
+/* Printing the script, and what a job finds around it. What Slurm does with signals, and so what
+ * the script must bear:
  *
  *   --signal=B:USR1@120   to the shell alone, up to a minute earlier than that
  *   scancel, preemption,  SIGTERM to all processes of the job, SIGKILL after KillWait (30 s); the
@@ -122,22 +122,18 @@ GwStatus gw_slurm_script(const GwClusterOptions *options, const char *const *arg
 
 /* ---- inside a job ---- */
 
-/* A count that Slurm tells its jobs; `otherwise` when it does not. */
-static int64_t told(const char *name, int64_t otherwise) {
-  const char *text = getenv(name);
-  long long value = text ? strtoll(text, NULL, 10) : 0;
-  return value > 0 && value <= INT32_MAX ? value : otherwise;
-}
-
 /* The names in what Slurm writes as "n[1-3,7]", each with its slots. */
-static GwStatus add_hosts(char *list, int64_t slots, FILE *hosts) {
-  char scontrol[] = "scontrol", show[] = "show", hostnames[] = "hostnames";
-  char *argv[] = {scontrol, show, hostnames, list, NULL};
+static GwStatus add_hosts(const char *list, int64_t slots, FILE *hosts) {
+  GwArgv argv = {0};
   GwProcess process;
   GwLines lines = {0};
   int count = 0;
-  GW_TRY(gw_process_start_talking(argv, NULL, &process, &lines.descriptor));
-  GwStatus status = GW_OK;
+  GwStatus status = gw_argv_add_words(&argv, "scontrol show hostnames", NULL, 0);
+  if (status == GW_OK) status = gw_argv_add(&argv, "%s", list);
+  if (status == GW_OK)
+    status = gw_process_start_talking(argv.items, NULL, &process, &lines.descriptor);
+  gw_argv_clear(&argv);
+  GW_TRY(status);
   while (status == GW_OK && !(lines.ended && process.ended)) {
     status = gw_process_wait(&process, 1, lines.ended ? -1 : lines.descriptor, ask_ns);
     if (status == GW_OK) status = gw_lines_read(&lines);
@@ -160,25 +156,25 @@ static const char *mpi_option(void) {
   return "";
 }
 
-GwStatus gw_slurm_nodes(int32_t ranks, int32_t threads, GwSlurmNodes *out) {
-  int64_t nodes = told("SLURM_JOB_NUM_NODES", 1);
-  char *list = getenv("SLURM_JOB_NODELIST");
+GwStatus gw_slurm_nodes(const GwClusterOptions *options, GwSlurmNodes *out) {
+  const GwSlurmAllocation *job = &options->slurm;
+  int32_t nodes = job->node_count, processors = options->train.threads;
   size_t size;
   *out = (GwSlurmNodes){.shell = "srun --overlap --nodes=1 --ntasks=1 --nodelist={host}"};
-  if (nodes < 2 || !list) return GW_OK;
-  int64_t slots = gw_ceil_div(told("SLURM_NTASKS", ranks), nodes);
-  int64_t processors = threads > 0 ? threads : told("SLURM_CPUS_PER_TASK", 0);
-  if (processors == 0) processors = gw_max_i64(1, gw_processor_count() / slots);
+  if (nodes < 2 || !job->nodes) return GW_OK;
+  int64_t slots = gw_ceil_div(job->tasks > 0 ? job->tasks : options->ranks, nodes);
+  if (processors == 0) processors = job->processors;
+  if (processors == 0) processors = (int32_t)gw_max_i64(1, gw_processor_count() / slots);
   snprintf(out->launcher, sizeof out->launcher,
            "srun %s--nodelist={names} --ntasks={ranks} --ntasks-per-node={slots} "
-           "--cpus-per-task=%" PRId64,
+           "--cpus-per-task=%" PRId32,
            mpi_option(), processors);
   FILE *hosts = open_memstream(&out->hosts, &size);
-  if (!hosts) return gw_fail(GW_MEMORY, "no memory for the names of %" PRId64 " nodes", nodes);
-  GwStatus status = add_hosts(list, slots, hosts);
+  if (!hosts) return gw_fail(GW_MEMORY, "no memory for the names of %d nodes", nodes);
+  GwStatus status = add_hosts(job->nodes, slots, hosts);
   bool failed = ferror(hosts) != 0;
   if ((fclose(hosts) != 0 || failed) && status == GW_OK)
-    status = gw_fail(GW_MEMORY, "no memory for the names of %" PRId64 " nodes", nodes);
+    status = gw_fail(GW_MEMORY, "no memory for the names of %d nodes", nodes);
   if (status != GW_OK) gw_slurm_nodes_deinit(out);
   return status;
 }

@@ -3,7 +3,7 @@
 #ifndef GW_SLURM_H
 #define GW_SLURM_H
 
-#include "base/base.h"
+#include "godwit/cluster.h"
 
 typedef struct {
   const char *name;             /* the job's, and its log's */
@@ -17,17 +17,16 @@ typedef struct {
  * sbatch nor a file's name should meet becomes '-'. */
 GwStatus gw_slurm_write(const GwSlurmJob *job, char **out);
 
-/* What starts ranks on the nodes that this process' job has, as options of godwit train. */
+/* What starts ranks on the nodes of a job, as options of godwit train. */
 typedef struct {
   char *hosts; /* NULL: no job, or one on a single node, where nothing is needed */
   char launcher[160];
   const char *shell;
 } GwSlurmNodes;
 
-/* Read from what Slurm puts into the environment of a job (sbatch's manual, OUTPUT ENVIRONMENT
- * VARIABLES); `threads` of a rank, 0: what the job has for each. GW_NOT_FOUND without scontrol,
- * GW_IO when it does not know the nodes. */
-GwStatus gw_slurm_nodes(int32_t ranks, int32_t threads, GwSlurmNodes *out);
+/* For options->ranks in options->slurm. GW_NOT_FOUND without scontrol, GW_IO when it does not know
+ * the nodes. */
+GwStatus gw_slurm_nodes(const GwClusterOptions *options, GwSlurmNodes *out);
 void gw_slurm_nodes_deinit(GwSlurmNodes *nodes);
 
 #endif

@@ -119,22 +119,9 @@ static void words_come_through_as_they_are(void **unused) {
   assert_words(words, GW_COUNT_OF(words));
 }
 
-/* In a job that Slurm describes so; NULL: it does not say. */
-static void be_in_job(const char *nodes, const char *tasks, const char *processors) {
-  const char *const told[][2] = {{"SLURM_JOB_NUM_NODES", nodes},
-                                 {"SLURM_NTASKS", tasks},
-                                 {"SLURM_CPUS_PER_TASK", processors},
-                                 {"SLURM_JOB_NODELIST", nodes ? "n1 n2" : NULL}};
-  for (size_t i = 0; i < GW_COUNT_OF(told); i++)
-    if (told[i][1])
-      assert_int_equal(setenv(told[i][0], told[i][1], 1), 0);
-    else
-      assert_int_equal(unsetenv(told[i][0]), 0);
-}
-
-static void expect_nodes(int32_t ranks, int32_t threads, const char *hosts, const char *launcher) {
+static void expect_nodes(const GwClusterOptions *options, const char *hosts, const char *launcher) {
   GwSlurmNodes nodes;
-  assert_ok(gw_slurm_nodes(ranks, threads, &nodes));
+  assert_ok(gw_slurm_nodes(options, &nodes));
   if (hosts) {
     assert_string_equal(nodes.hosts, hosts);
     assert_string_equal(nodes.shell, "srun --overlap --nodes=1 --ntasks=1 --nodelist={host}");
@@ -149,27 +136,25 @@ static void expect_nodes(int32_t ranks, int32_t threads, const char *hosts, cons
 static void a_job_of_several_nodes_says_which(void **unused) {
   (void)unused;
   char path[PATH_SIZE + 32], *before = strdup(getenv("PATH"));
+  GwClusterOptions options = {.ranks = 3};
   GwSlurmNodes nodes;
   begin("", "");
   snprintf(path, sizeof path, "%s:/usr/bin:/bin", folder);
   assert_int_equal(setenv("PATH", path, 1), 0);
-  be_in_job(NULL, NULL, NULL);
-  expect_nodes(3, 0, NULL, NULL);
-  be_in_job("1", "3", "2");
-  expect_nodes(3, 0, NULL, NULL);
-  be_in_job("2", "3", "2");
-  expect_nodes(3, 0, "n1:2,n2:2",
+  expect_nodes(&options, NULL, NULL);
+  options.slurm = (GwSlurmAllocation){.nodes = "n1 n2", .node_count = 1, .tasks = 3};
+  expect_nodes(&options, NULL, NULL);
+  options.slurm.node_count = options.slurm.processors = 2;
+  expect_nodes(&options, "n1:2,n2:2",
                "--nodelist={names} --ntasks={ranks} --ntasks-per-node={slots} --cpus-per-task=2");
-  expect_nodes(3, 5, "n1:2,n2:2", "--cpus-per-task=5");
-  be_in_job("2", NULL, NULL);
-  expect_nodes(5, 0, "n1:3,n2:3", "--cpus-per-task=");
-  be_in_job("2", "many", "-1");
-  expect_nodes(2, 1, "n1:1,n2:1", "--cpus-per-task=1");
+  options.train.threads = 5;
+  expect_nodes(&options, "n1:2,n2:2", "--cpus-per-task=5");
+  options = (GwClusterOptions){.ranks = 5, .slurm = {.nodes = "n1 n2", .node_count = 2}};
+  expect_nodes(&options, "n1:3,n2:3", "--cpus-per-task=");
   write_program("scontrol", "#!/bin/bash\nexit 1\n");
-  assert_fails(GW_IO, "n1 n2", gw_slurm_nodes(2, 1, &nodes));
+  assert_fails(GW_IO, "n1 n2", gw_slurm_nodes(&options, &nodes));
   write_program("scontrol", "#!/bin/bash\nexit 0\n");
-  assert_fails(GW_IO, "n1 n2", gw_slurm_nodes(2, 1, &nodes));
-  be_in_job(NULL, NULL, NULL);
+  assert_fails(GW_IO, "n1 n2", gw_slurm_nodes(&options, &nodes));
   assert_int_equal(setenv("PATH", before, 1), 0);
   free(before);
 }
