@@ -101,7 +101,8 @@ static GwStatus make_step(Run *run, GwStepReport *out) {
   return run->rank ? relieve(run) : GW_OK;
 }
 
-static GwStatus record(Run *run, const GwStepReport *step, double seconds) {
+/* `between`: since the step before, for what comes after a step. */
+static GwStatus record(Run *run, const GwStepReport *step, double seconds, double between) {
   GwLedgerEntry entry = {.step = run->step,
                          .loss_sum = step->loss_sum,
                          .tokens = step->tokens,
@@ -112,10 +113,10 @@ static GwStatus record(Run *run, const GwStepReport *step, double seconds) {
   run->report.loss = step->loss;
   if (!gw__run_writes(run)) return GW_OK;
   gw_jsonl_add(&run->folder.metrics,
-               json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:f}", "step", (json_int_t)run->step,
+               json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:f, s:f}", "step", (json_int_t)run->step,
                          "loss", step->loss, "lr", step->lr, "gradient_norm", step->gradient_norm,
-                         "tokens", (json_int_t)step->tokens, "seconds", seconds,
-                         "tokens_per_second", (double)step->tokens / seconds));
+                         "tokens", (json_int_t)step->tokens, "seconds", seconds, "between_seconds",
+                         between, "tokens_per_second", (double)step->tokens / seconds));
   GW_TRY(gw_ledger_put(run->folder.ledger, &entry, run->signatures));
   if (run->rank && run->rank->board)
     gw_board_tell(run->rank->board, &run->rank->board->committed, run->step);
@@ -158,14 +159,16 @@ static GwStatus validate(Run *run, int64_t max_tokens) {
 
 static GwStatus train_to_the_end(Run *run) {
   gw_progress_begin(&run->progress, "train");
+  uint64_t before = gw_clock_ns();
   while (run->step < run->last && !run->stop) {
     GwStepReport step;
     uint64_t start = gw_clock_ns();
     GW_TRY(make_step(run, &step));
-    uint64_t spent = gw_clock_ns() - start;
-    run->training_ns += spent;
+    uint64_t end = gw_clock_ns(), between = start - before;
+    before = end;
+    run->training_ns += end - start;
     run->trained_tokens += step.tokens;
-    GW_TRY(record(run, &step, (double)spent * 1e-9));
+    GW_TRY(record(run, &step, (double)(end - start) * 1e-9, (double)between * 1e-9));
     GW_TRY(gw__run_forgiven(gw__run_keep(run)));
     GW_TRY(gw__run_moment(run, GW_MOMENT_MADE, run->step));
     show(run, &step);
