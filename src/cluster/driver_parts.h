@@ -21,9 +21,9 @@ typedef struct {
   char name[GW_SHARED_NAME_MAX];
   GwShared shared;
   GwBoard *board;
-  GwHosts *hosts;       /* NULL: all is on this machine */
-  GwSeen *seen;         /* [ranks] */
-  GwProcess *processes; /* [ranks], and the launcher's */
+  GwHosts *hosts;                         /* NULL: all is on this machine */
+  GwSeen *seen;                           /* [ranks] */
+  GwProcess *processes;                   /* [ranks], and the launcher's */
   uint64_t started_at, launcher_ended_at; /* 0: it runs, or nobody has looked */
   bool all_ready, restored_told, recovered_told;
 } GwEpoch;
