@@ -2,7 +2,11 @@
 #include "base/hash64.h"
 
 #include <string.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h> /* the same function, by the widest vectors that the processor has */
+#else
 #include <xxhash.h>
+#endif
 
 #include "base/rng.h"
 
