@@ -33,6 +33,13 @@ static void prefix_of(uint64_t run, char out[GW_SHARED_NAME_MAX]) {
   snprintf(out, GW_SHARED_NAME_MAX, "godwit-%016" PRIx64 "-snap-", run);
 }
 
+static GwStatus each_area(uint64_t run, GwStatus (*visit)(void *context, const char *name),
+                          void *context) {
+  char prefix[GW_SHARED_NAME_MAX];
+  prefix_of(run, prefix);
+  return gw_shared_list(prefix, visit, context);
+}
+
 static void name_of(const Place *place, char out[GW_SHARED_NAME_MAX]) {
   prefix_of(place->run, out);
   size_t used = strlen(out);
@@ -333,9 +340,7 @@ GwStatus gw_snapshot_find(uint64_t run,
                           GwStatus (*visit)(void *context, const GwSnapshotInfo *info,
                                             uint64_t bytes),
                           void *context) {
-  char prefix[GW_SHARED_NAME_MAX];
-  prefix_of(run, prefix);
-  return gw_shared_list(prefix, visit_area, &(Visitor){visit, context});
+  return each_area(run, visit_area, &(Visitor){visit, context});
 }
 
 static GwStatus check_fit(const GwSnapshotInfo *info, const Header *header, size_t bytes) {
@@ -396,9 +401,7 @@ static GwStatus remove_area(void *context, const char *name) {
 }
 
 GwStatus gw_snapshot_remove_others(uint64_t run, int32_t shares) {
-  char prefix[GW_SHARED_NAME_MAX];
-  prefix_of(run, prefix);
-  return gw_shared_list(prefix, remove_area, &shares);
+  return each_area(run, remove_area, &shares);
 }
 
 GwStatus gw_snapshot_remove_all(uint64_t run) { return gw_snapshot_remove_others(run, 0); }
@@ -414,8 +417,4 @@ static GwStatus remove_if_empty(void *context, const char *name) {
   return GW_OK;
 }
 
-GwStatus gw_snapshot_remove_empty(uint64_t run) {
-  char prefix[GW_SHARED_NAME_MAX];
-  prefix_of(run, prefix);
-  return gw_shared_list(prefix, remove_if_empty, NULL);
-}
+GwStatus gw_snapshot_remove_empty(uint64_t run) { return each_area(run, remove_if_empty, NULL); }
