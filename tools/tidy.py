@@ -18,7 +18,7 @@ import sys
 # From the ground up: a folder may include only itself and the folders before it.
 FOLDER_ORDER = [
     "include/godwit", "base", "os", "program", "op", "pass", "kernel", "exec", "model", "comm",
-    "data", "state", "infer", "train", "guard", "cluster", "plan", "codec", "interop",
+    "tokenizer", "data", "state", "infer", "train", "guard", "cluster", "plan", "codec", "interop",
 ]
 SCANNED = ["include", "src", "app", "test", "bench", "tools", "recipes", ".ci"]
 DATA_FOLDERS = ("test/fuzz/corpus/", "test/golden/")  # content, not code: only names are checked

@@ -8,7 +8,7 @@
 #ifndef GW_CORPUS_H
 #define GW_CORPUS_H
 
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 typedef struct GwCorpus GwCorpus;
 typedef enum { GW_SPLIT_TRAIN, GW_SPLIT_VAL } GwSplit;

@@ -8,7 +8,7 @@
 
 #include "base/grow.h"
 #include "base/hash64.h"
-#include "data/hash_set.h"
+#include "base/hash_set.h"
 #include "godwit/log.h"
 #include "os/clock.h"
 

@@ -1,18 +1,25 @@
 /* Text as bytes: validity and safe cuts.
  *
- * Why gw_text_segment_end may cut. Let byte p be a space or newline and byte p-1 a character that
- * is not white space. GPT-2's pattern is
- *   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
- *  - The piece that holds p-1 ends at p: no alternative that takes a character other than white
- *    space takes white space behind it. So a piece begins at p, and as the pattern never looks
- *    back, the text from p on gives the same pieces alone.
- *  - The pieces before p stay the same without what follows: only (?!\S) looks past the end of its
- *    own piece, by one character behind a run of white space, and such a run before p is followed
- *    by a character at p-1 or before.
- * Merges never leave a piece, so tokens of the parts are the tokens of the whole. A byte above
- * 0x20 and below 0x80 ends a character that is no white space, and so does one of 0xb0 or more:
- * the UTF-8 forms of all Unicode white space above ASCII end in a byte below 0xb0. Bytes that are
- * not UTF-8 end where ASCII begins in any reading, so they too are the same cut or whole. */
+ * Why gw_text_segment_end may cut, whichever pattern of split.h the tokens are made by. It cuts at
+ * p in two cases, where c is the character before p:
+ *
+ *   a space begins at p and c is not white space
+ *   c is a line feed, the character before it is not white space, and the one at p is neither
+ *     white space nor a slash
+ *
+ *  - The piece that holds c ends at p. An alternative that takes a character other than white space
+ *    takes none behind it but line ends (cl100k and its like, behind punctuation; o200k also
+ *    slashes), and a space is no line end. A line feed is taken by such an alternative, which takes
+ *    no more than line ends and slashes, or by one of white space; neither takes what is at p.
+ *    Words begin with one character of their choice, but never with a line end. So a piece begins
+ *    at p, and as no pattern looks back, the text from p on gives the same pieces alone.
+ *  - The pieces before p stay the same without what follows. Only (?!\S) looks past the end of its
+ *    own piece, by one character behind a run of white space. Such a run that ends before p is
+ *    followed by a character before p, or is the line feed alone, which is the same piece with
+ *    (?!\S) and without.
+ *
+ * Merges never leave a piece, so tokens of the parts are the tokens of the whole. Both cuts stand
+ * beside an ASCII character, so that bytes that are not UTF-8 are the same bytes in any reading. */
 #include "data/text.h"
 
 #include <stdlib.h>
@@ -101,14 +108,34 @@ size_t gw_text_tail(const void *text, size_t size, double fraction) {
   return begin;
 }
 
+/* Whether text[begin, at) ends in a character that is white space (Unicode's White_Space), or may:
+ * of U+2000 to U+207F all are taken for it. */
+static bool ends_in_space(const uint8_t *text, size_t begin, size_t at) {
+  uint8_t last = text[at - 1];
+  if (last < 0x80) return last == ' ' || (last >= '\t' && last <= '\r');
+  if (at - begin >= 2 && text[at - 2] == 0xc2) return last == 0x85 || last == 0xa0;
+  if (at - begin < 3) return true;
+  const uint8_t *p = text + at - 3;
+  return (p[0] == 0xe1 && p[1] == 0x9a && p[2] == 0x80) ||
+         (p[0] == 0xe2 && (p[1] == 0x80 || p[1] == 0x81)) ||
+         (p[0] == 0xe3 && p[1] == 0x80 && p[2] == 0x80);
+}
+
+/* Whether a character that begins with this byte is surely neither white space nor a slash. */
+static bool begins_other(uint8_t byte) {
+  if (byte < 0x80) return byte > ' ' && byte != '/';
+  return byte >= 0xc3 && byte != 0xe1 && byte != 0xe2 && byte != 0xe3;
+}
+
 size_t gw_text_segment_end(const void *text, size_t size, size_t begin, size_t target) {
   const uint8_t *bytes = text;
   if (target == 0) target = 1;
   if (size - begin <= target) return size;
   for (size_t at = begin + target; at < size; at++) {
-    uint8_t before = bytes[at - 1];
-    bool space = bytes[at] == ' ' || bytes[at] == '\n';
-    if (space && ((before > 0x20 && before < 0x80) || before >= 0xb0)) return at;
+    if (bytes[at] == ' ' && !ends_in_space(bytes, begin, at)) return at;
+    if (bytes[at - 1] == '\n' && at - begin >= 2 && !ends_in_space(bytes, begin, at - 1) &&
+        begins_other(bytes[at]))
+      return at;
   }
   return size;
 }

@@ -4,9 +4,9 @@
 #ifndef GW_LOADED_MODEL_H
 #define GW_LOADED_MODEL_H
 
-#include "data/tokenizer.h"
 #include "model/model.h"
 #include "state/checkpoint.h"
+#include "tokenizer/tokenizer.h"
 
 /* Where a RUN|CHECKPOINT argument points to. */
 typedef struct {

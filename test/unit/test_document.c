@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/hash_set.h"
 #include "data/document.h"
-#include "data/hash_set.h"
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 static uint64_t seed;
 

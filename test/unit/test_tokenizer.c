@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "data/tokenizer_table.h"
+#include "tokenizer/tokenizer_table.h"
 
 static uint64_t seed;
 static const char CORPUS[] = "the cat sat on the mat and the cat ate the rat, that's that.\n"
@@ -189,10 +189,10 @@ static void damaged_files_are_refused(void **state) {
   assert_refused("added_tokens/0/content", "\"Z\"", GW_CORRUPT, "another id");
   assert_refused("added_tokens/0/content", "\"<a\\nb>\"", GW_CORRUPT, "which another token has");
   assert_refused("model/vocab", NULL, GW_CORRUPT, "'vocab' is missing");
-  assert_refused("model/vocab/a", NULL, GW_CORRUPT, "no holes");
+  assert_refused("model/vocab/a", NULL, GW_CORRUPT, "byte 0x61");
   assert_refused("model/vocab/a", "\"a\"", GW_CORRUPT, "'a' must be a whole number");
-  assert_refused("model/vocab/a", "-1", GW_CORRUPT, "from 0 to 261");
-  assert_refused("model/vocab/a", "262", GW_CORRUPT, "from 0 to 261");
+  assert_refused("model/vocab/a", "-1", GW_CORRUPT, "from 0 to 65797");
+  assert_refused("model/vocab/a", "65798", GW_CORRUPT, "from 0 to 65797");
   assert_refused("model/vocab/a", "98", GW_CORRUPT, "has id 98, which another token has");
   assert_refused("model/vocab/", "262", GW_CORRUPT, "byte alphabet");
   assert_refused("model/vocab/a b", "262", GW_CORRUPT, "byte alphabet");
@@ -215,14 +215,17 @@ static void other_tokenizers_are_refused(void **state) {
   assert_refused("model/type", "\"WordPiece\"", GW_UNSUPPORTED, "'WordPiece'");
   assert_refused("model/type", NULL, GW_UNSUPPORTED, "godwit reads byte-level BPE");
   assert_refused("model/dropout", "0.1", GW_UNSUPPORTED, "dropout");
-  assert_refused("model/ignore_merges", "true", GW_UNSUPPORTED, "ignore_merges");
   assert_refused("model/end_of_word_suffix", "\"</w>\"", GW_UNSUPPORTED, "end_of_word_suffix");
   assert_refused("pre_tokenizer", "null", GW_UNSUPPORTED, "pre_tokenizer");
   assert_refused("pre_tokenizer/type", "\"Metaspace\"", GW_UNSUPPORTED, "'Metaspace'");
   assert_refused("pre_tokenizer/add_prefix_space", "true", GW_UNSUPPORTED, "add_prefix_space");
   assert_refused("pre_tokenizer/use_regex", "false", GW_UNSUPPORTED, "use_regex");
   assert_refused("normalizer", "{\"type\": \"NFC\"}", GW_UNSUPPORTED, "'NFC'");
-  assert_refused("added_tokens/0/special", "false", GW_UNSUPPORTED, "not special");
+  const char unknown[] =
+      "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": "
+      "{\"Regex\": \"(a+)+\"}, \"behavior\": \"Isolated\", \"invert\": false}, {\"type\": "
+      "\"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]}";
+  assert_refused("pre_tokenizer", unknown, GW_UNSUPPORTED, "(a+)+");
 }
 
 static void a_missing_byte_is_named(void **state) {
@@ -243,7 +246,7 @@ static void broken_json_is_refused(void **state) {
   char *deep = malloc(DEPTH);
   memset(deep, '[', DEPTH);
   assert_fails(GW_CORRUPT, "t.json:1:", gw_tokenizer_parse("t.json", deep, DEPTH, &tokenizer));
-  assert_fails(GW_CORRUPT, "t.json:1:", gw_tokenizer_parse("t.json", "", 0, &tokenizer));
+  assert_fails(GW_UNSUPPORTED, "t.json: 0 tokens", gw_tokenizer_parse("t.json", "", 0, &tokenizer));
   assert_fails(GW_CORRUPT, "'model'", gw_tokenizer_parse("t.json", "[]", 2, &tokenizer));
   const char twice[] = "{\"model\": 1, \"model\": 2}";
   assert_fails(GW_CORRUPT,
@@ -298,51 +301,6 @@ static void special_tokens_keep_their_names(void **state) {
   json_decref(root);
 }
 
-static size_t from_hex(const char *hex, uint8_t *out) {
-  size_t size = strlen(hex) / 2;
-  for (size_t i = 0; i < size; i++) {
-    unsigned byte = 0;
-    assert_int_equal(sscanf(hex + 2 * i, "%2x", &byte), 1);
-    out[i] = (uint8_t)byte;
-  }
-  return size;
-}
-
-static void gpt2_encodes_as_published(void **state) {
-  (void)state;
-  const char *file = gw_test_shared("gpt2-bpe/hf-tokenizer.json");
-  const char *vectors = gw_test_shared("tokenizer-vectors/vectors.json");
-  if (!file || !vectors) {
-    print_message("skipped: ../shared/data has no gpt2-bpe or no tokenizer-vectors\n");
-    skip();
-  }
-  GwTokenizer *tokenizer = NULL;
-  assert_ok(gw_tokenizer_open(gw_fs_disk(), file, &tokenizer));
-  assert_int_equal(gw_tokenizer_vocab_size(tokenizer), 50257);
-  assert_int_equal(gw_tokenizer_end_of_text(tokenizer), 50256);
-  json_t *root = json_load_file(vectors, JSON_ALLOW_NUL, NULL), *vector;
-  size_t index;
-  GwTokenIds ids = {0};
-  json_array_foreach(json_object_get(root, "vectors"), index, vector) {
-    const char *hex = json_string_value(json_object_get(vector, "hex"));
-    const char *name = json_string_value(json_object_get(vector, "name"));
-    json_t *expected = json_object_get(json_object_get(vector, "ids"), "gpt2");
-    uint8_t *text = malloc(strlen(hex) / 2 + 1);
-    size_t size = from_hex(hex, text);
-    ids.count = 0;
-    assert_lossless(tokenizer, text, size, &ids);
-    if (ids.count != json_array_size(expected)) fail_msg("%s: %zu ids", name, ids.count);
-    for (size_t i = 0; i < ids.count; i++)
-      if (ids.ids[i] != json_integer_value(json_array_get(expected, i)))
-        fail_msg("%s: id %zu is %d", name, i, ids.ids[i]);
-    free(text);
-  }
-  assert_int_equal(index, 83);
-  gw_token_ids_deinit(&ids);
-  gw_tokenizer_destroy(tokenizer);
-  json_decref(root);
-}
-
 int main(int argc, char **argv) {
   seed = gw_test_seed(argc, argv, 0x70ce);
   const struct CMUnitTest tests[] = {
@@ -357,7 +315,6 @@ int main(int argc, char **argv) {
       cmocka_unit_test(broken_json_is_refused),
       cmocka_unit_test(merges_may_be_arrays),
       cmocka_unit_test(special_tokens_keep_their_names),
-      cmocka_unit_test(gpt2_encodes_as_published),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

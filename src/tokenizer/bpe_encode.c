@@ -8,8 +8,8 @@
 
 #include "base/grow.h"
 #include "base/hash64.h"
-#include "data/split.h"
-#include "data/tokenizer_table.h"
+#include "tokenizer/split.h"
+#include "tokenizer/tokenizer_table.h"
 
 enum { CACHE_SLOTS = 1 << 15, CACHE_PIECE_MAX = 22, CACHE_IDS_MAX = 10 };
 
@@ -26,8 +26,8 @@ typedef struct {
 } Node;
 
 typedef struct {
-  GwSplitter *split;
-  CacheSlot *cache; /* of the tokenizer whose hash this is: */
+  GwSplitter *split; /* by the pattern of the tokenizer whose hash is cache_owner */
+  CacheSlot *cache;
   uint64_t cache_owner;
   Node *nodes;
   size_t node_capacity;
@@ -44,12 +44,12 @@ static void scratch_destroy(Scratch *scratch) {
   free(scratch);
 }
 
-static GwStatus scratch_create(uint64_t owner, Scratch **out) {
+static GwStatus scratch_create(const GwTokenizer *tokenizer, Scratch **out) {
   Scratch *scratch = calloc(1, sizeof *scratch);
   if (!scratch) return gw_fail(GW_MEMORY, "no memory to encode text");
-  scratch->cache_owner = owner;
+  scratch->cache_owner = tokenizer->hash;
   scratch->cache = gw_buffer_create(sizeof(CacheSlot) * CACHE_SLOTS);
-  GwStatus status = scratch->cache ? gw_split_create(&scratch->split)
+  GwStatus status = scratch->cache ? gw_split_create(tokenizer->pattern, &scratch->split)
                                    : gw_fail(GW_MEMORY, "no memory to encode text");
   if (status == GW_OK)
     *out = scratch;
@@ -61,15 +61,17 @@ static GwStatus scratch_create(uint64_t owner, Scratch **out) {
 static GwStatus get_scratch(const GwTokenizer *tokenizer, GwTokenIds *out, Scratch **scratch) {
   if (!out->scratch) {
     Scratch *created = NULL;
-    GW_TRY(scratch_create(tokenizer->hash, &created));
+    GW_TRY(scratch_create(tokenizer, &created));
     out->scratch = created;
   }
   *scratch = out->scratch;
-  if ((*scratch)->cache_owner != tokenizer->hash) {
-    memset((*scratch)->cache, 0, sizeof(CacheSlot) * CACHE_SLOTS);
-    (*scratch)->cache_owner = tokenizer->hash;
-  }
-  return GW_OK;
+  if ((*scratch)->cache_owner == tokenizer->hash) return GW_OK;
+  memset((*scratch)->cache, 0, sizeof(CacheSlot) * CACHE_SLOTS);
+  (*scratch)->cache_owner = tokenizer->hash;
+  if (gw_split_pattern((*scratch)->split) == tokenizer->pattern) return GW_OK;
+  gw_split_destroy((*scratch)->split);
+  (*scratch)->split = NULL;
+  return gw_split_create(tokenizer->pattern, &(*scratch)->split);
 }
 
 static void heap_push(Scratch *scratch, uint64_t key) {
@@ -139,22 +141,53 @@ static GwStatus reserve_ids(GwTokenIds *out, size_t more) {
   return gw_fail(GW_MEMORY, "no memory for %zu token ids", out->count + more);
 }
 
+/* The token whose bytes are the whole piece, -1 for none. */
+static int32_t find_whole(const GwTokenizer *tokenizer, const uint8_t *piece, size_t size,
+                          uint64_t hash) {
+  if (!tokenizer->wholes) return -1;
+  for (uint64_t at = hash;; at++) {
+    int32_t id = tokenizer->wholes[at & tokenizer->whole_mask];
+    if (id < 0) return -1;
+    const GwTokenText *token = &tokenizer->tokens[id];
+    if (token->size == size && memcmp(token->bytes, piece, size) == 0) return id;
+  }
+}
+
+static GwStatus merge_into(const GwTokenizer *tokenizer, Scratch *scratch, const uint8_t *piece,
+                           size_t size, GwTokenIds *out) {
+  GW_TRY(merge_piece(tokenizer, scratch, piece, size));
+  for (int32_t at = 0; at >= 0; at = scratch->nodes[at].next)
+    out->ids[out->count++] = scratch->nodes[at].id;
+  return GW_OK;
+}
+
+GwStatus gw__encode_piece(const GwTokenizer *tokenizer, const uint8_t *piece, size_t size,
+                          GwTokenIds *out) {
+  Scratch *scratch = NULL;
+  GW_TRY(get_scratch(tokenizer, out, &scratch));
+  GW_TRY(reserve_ids(out, size));
+  return merge_into(tokenizer, scratch, piece, size, out);
+}
+
 static GwStatus encode_piece(const GwTokenizer *tokenizer, Scratch *scratch, const uint8_t *piece,
                              size_t size, GwTokenIds *out) {
   GW_TRY(reserve_ids(out, size));
+  uint64_t hash = gw_hash_bytes(piece, size, 0);
   CacheSlot *slot = NULL;
   if (size <= CACHE_PIECE_MAX) {
-    slot = &scratch->cache[gw_hash_bytes(piece, size, 0) % CACHE_SLOTS];
+    slot = &scratch->cache[hash % CACHE_SLOTS];
     if (slot->size == size && memcmp(slot->piece, piece, size) == 0) {
       memcpy(out->ids + out->count, slot->ids, sizeof(int32_t) * slot->count);
       out->count += slot->count;
       return GW_OK;
     }
   }
-  GW_TRY(merge_piece(tokenizer, scratch, piece, size));
   size_t first = out->count;
-  for (int32_t at = 0; at >= 0; at = scratch->nodes[at].next)
-    out->ids[out->count++] = scratch->nodes[at].id;
+  int32_t whole = find_whole(tokenizer, piece, size, hash);
+  if (whole >= 0)
+    out->ids[out->count++] = whole;
+  else
+    GW_TRY(merge_into(tokenizer, scratch, piece, size, out));
   size_t count = out->count - first;
   if (!slot || count > CACHE_IDS_MAX) return GW_OK;
   slot->size = (uint8_t)size;
@@ -187,6 +220,47 @@ GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, siz
     if (piece_size == 0) return GW_OK;
     GW_TRY_GOTO(status, encode_piece(tokenizer, scratch, piece, piece_size, out), failed);
   }
+failed:
+  out->count = before;
+  return status;
+}
+
+/* The special token whose name stands at `text`, the longest; NULL for none. */
+static const GwSpecialToken *special_at(const GwTokenizer *tokenizer, const char *text, size_t left,
+                                        size_t *size) {
+  const GwSpecialToken *found = NULL;
+  *size = 0;
+  for (int32_t i = 0; i < tokenizer->special_count; i++) {
+    const GwSpecialToken *special = &tokenizer->specials[i];
+    size_t length = strlen(special->name);
+    if (length <= *size || length > left || memcmp(special->name, text, length) != 0) continue;
+    found = special;
+    *size = length;
+  }
+  return found;
+}
+
+GwStatus gw_tokenizer_encode_special(const GwTokenizer *tokenizer, const void *text, size_t size,
+                                     GwTokenIds *out) {
+  const char *bytes = text;
+  size_t before = out->count, begin = 0;
+  bool begins_name[256] = {false};
+  for (int32_t i = 0; i < tokenizer->special_count; i++)
+    begins_name[(uint8_t)tokenizer->specials[i].name[0]] = true;
+  GwStatus status = GW_OK;
+  for (size_t at = 0; at < size; at++) {
+    if (!begins_name[(uint8_t)bytes[at]]) continue;
+    size_t length = 0;
+    const GwSpecialToken *special = special_at(tokenizer, bytes + at, size - at, &length);
+    if (!special) continue;
+    GW_TRY_GOTO(status, gw_tokenizer_encode(tokenizer, bytes + begin, at - begin, out), failed);
+    GW_TRY_GOTO(status, reserve_ids(out, 1), failed);
+    out->ids[out->count++] = special->id;
+    begin = at + length;
+    at = begin - 1;
+  }
+  GW_TRY_GOTO(status, gw_tokenizer_encode(tokenizer, bytes + begin, size - begin, out), failed);
+  return GW_OK;
 failed:
   out->count = before;
   return status;

@@ -3,8 +3,8 @@
 #ifndef GW_BPE_COUNT_H
 #define GW_BPE_COUNT_H
 
-#include "data/split.h"
-#include "data/tokenizer.h"
+#include "tokenizer/split.h"
+#include "tokenizer/tokenizer.h"
 
 typedef struct {
   uint64_t hash, count;

@@ -1,10 +1,10 @@
-/* The pattern runs through PCRE2, compiled to machine code where that is possible. The text is
+/* The patterns run through PCRE2, compiled to machine code where that is possible. The text is
  * checked for UTF-8 here, once, and PCRE2 gets stretches that it can trust: it would check the
  * whole rest of the text at every piece. Every character matches some branch at its own place, so
- * the pattern is anchored, and repeats that nothing follows are possessive (no way back is kept).
+ * patterns are anchored, and repeats that nothing follows are possessive (no way back is kept).
  *
  * White space is spelled out (Unicode's White_Space): what \s means differs between libraries. */
-#include "data/split.h"
+#include "tokenizer/split.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +15,56 @@
 #define SPACE                                                                                      \
   "\\t-\\r "                                                                                       \
   "\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
+#define WHITE_SPACE "|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]++"
+#define LINE_ENDS "|[" SPACE "]*[\\r\\n]++"
+#define SUFFIX "(?i:'[sdmt]|'re|'ve|'ll)"
+#define PREFIX "[^\\r\\n\\p{L}\\p{N}]" /* what a word may take before it */
+/* Letters that begin a word of o200k, and those that go on with it; some are both. */
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 
-static const char PATTERN[] = "'s|'t|'re|'ve|'m|'ll|'d"
-                              "| ?\\p{L}++"
-                              "| ?\\p{N}++"
-                              "| ?[^" SPACE "\\p{L}\\p{N}]++"
-                              "|[" SPACE "]+(?![^" SPACE "])"
-                              "|[" SPACE "]++";
+static const char *const PATTERNS[GW_SPLIT_COUNT] = {
+    [GW_SPLIT_GPT2] = "'s|'t|'re|'ve|'m|'ll|'d"
+                      "| ?\\p{L}++"
+                      "| ?\\p{N}++"
+                      "| ?[^" SPACE "\\p{L}\\p{N}]++" WHITE_SPACE,
+    [GW_SPLIT_CL100K] = SUFFIX "|" PREFIX "?+\\p{L}++"
+                               "|\\p{N}{1,3}+"
+                               "| ?[^" SPACE "\\p{L}\\p{N}]++[\\r\\n]*+" LINE_ENDS WHITE_SPACE,
+    [GW_SPLIT_O200K] = PREFIX "?" UPPER "*" LOWER "++" SUFFIX "?+"
+                              "|" PREFIX "?" UPPER "++" LOWER "*+" SUFFIX "?+"
+                              "|\\p{N}{1,3}+"
+                              "| ?[^" SPACE "\\p{L}\\p{N}]++[\\r\\n/]*+" LINE_ENDS WHITE_SPACE,
+    [GW_SPLIT_QWEN2] = SUFFIX "|" PREFIX "?+\\p{L}++"
+                              "|\\p{N}"
+                              "| ?[^" SPACE "\\p{L}\\p{N}]++[\\r\\n]*+" LINE_ENDS WHITE_SPACE,
+};
+
+/* As published. */
+#define REST "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define ENGLISH "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define HEAD ENGLISH "|" PREFIX "?\\p{L}+|"
+
+static const char *const SPELLINGS[GW_SPLIT_COUNT] = {
+    [GW_SPLIT_GPT2] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|"
+                      "\\s+(?!\\S)|\\s+",
+    [GW_SPLIT_CL100K] = HEAD "\\p{N}{1,3}" REST,
+    [GW_SPLIT_O200K] =
+        PREFIX "?" UPPER "*" LOWER "+" ENGLISH "?|" PREFIX "?" UPPER "+" LOWER "*" ENGLISH "?|"
+               "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    [GW_SPLIT_QWEN2] = HEAD "\\p{N}" REST,
+};
+
+const char *gw_split_spelling(GwSplitPattern pattern) { return SPELLINGS[pattern]; }
+
+GwSplitPattern gw_split_find(const char *spelling) {
+  int pattern = 0;
+  while (pattern < GW_SPLIT_COUNT && strcmp(SPELLINGS[pattern], spelling) != 0) pattern++;
+  return (GwSplitPattern)pattern;
+}
 
 struct GwSplitter {
+  GwSplitPattern pattern;
   pcre2_code *code;
   pcre2_match_data *match;
   const uint8_t *text;
@@ -40,12 +81,13 @@ static GwStatus fail_pcre2(int code) {
                  text);
 }
 
-GwStatus gw_split_create(GwSplitter **out) {
+GwStatus gw_split_create(GwSplitPattern pattern, GwSplitter **out) {
   GwSplitter *split = calloc(1, sizeof *split);
   if (!split) return gw_fail(GW_MEMORY, "no memory for the split pattern");
+  split->pattern = pattern;
   int error = 0;
   PCRE2_SIZE where = 0;
-  split->code = pcre2_compile((PCRE2_SPTR)PATTERN, PCRE2_ZERO_TERMINATED,
+  split->code = pcre2_compile((PCRE2_SPTR)PATTERNS[pattern], PCRE2_ZERO_TERMINATED,
                               PCRE2_UTF | PCRE2_ANCHORED, &error, &where, NULL);
   if (!split->code) {
     gw_split_destroy(split);
@@ -67,6 +109,8 @@ void gw_split_destroy(GwSplitter *split) {
   pcre2_code_free(split->code);
   free(split);
 }
+
+GwSplitPattern gw_split_pattern(const GwSplitter *split) { return split->pattern; }
 
 static size_t continuation_bytes(const uint8_t *p, size_t count) {
   for (size_t i = 0; i < count; i++)

@@ -1,8 +1,8 @@
-/* A set of 128-bit hashes (XXH3): which documents were seen before. Two different documents are
- * taken for copies with probability below n^2 / 2^129 for n documents.
+/* A set of 128-bit hashes (XXH3): which documents, say, were seen before. Two that differ are taken
+ * for copies with probability below n^2 / 2^129 for n of them.
  *
  * Memory: 16 bytes per slot, at most 7 of 8 slots used, growing by a quarter: 18.3 to 22.9 bytes
- * per document, and the old table beside the new one while it grows. */
+ * per hash, and the old table beside the new one while it grows. */
 #ifndef GW_HASH_SET_H
 #define GW_HASH_SET_H
 

@@ -15,8 +15,8 @@
 #include <string.h>
 
 #include "base/grow.h"
-#include "data/bpe_count.h"
-#include "data/tokenizer_table.h"
+#include "tokenizer/bpe_count.h"
+#include "tokenizer/tokenizer_table.h"
 
 #define NONE UINT32_MAX
 enum { FIRST_SLOTS = 4096, COUNT_MIN = 2 };

@@ -1,72 +1,29 @@
 /* tokenizer.json, as Hugging Face's tokenizers library writes it for byte-level BPE:
  *
- *   model.vocab    token → id; a token is spelled in GPT-2's alphabet, which gives every byte one
- *                  printable character: itself where it is one in Latin-1, else U+0100 and up
+ *   pre_tokenizer  how text is split: ByteLevel for GPT-2's pattern, else a Split by one of the
+ *                  patterns of split.h before it
+ *   model.vocab    token → id; a token is spelled in GPT-2's alphabet (byte_alphabet.h)
  *   model.merges   "left right" or ["left", "right"], the lowest rank first
  *   added_tokens   the special tokens, by name
  *
- * Reading refuses whatever would make that library encode text otherwise than we do. What doesn't
- * matter to encoding (decoder, post-processor, truncation) is not looked at. */
+ * Reading refuses whatever would make that library encode text otherwise than we do, but for one
+ * thing: it finds added tokens in text, and we only where we are asked to. What doesn't matter to
+ * encoding (decoder, post-processor, truncation) is not looked at. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
-#include "data/tokenizer_table.h"
+#include "tokenizer/byte_alphabet.h"
+#include "tokenizer/tokenizer_formats.h"
+#include "tokenizer/tokenizer_table.h"
 
-#define SUPPORTED "godwit reads byte-level BPE with GPT-2's split pattern"
-enum { FILE_SIZE_MAX = 256 << 20, SHOWN_MAX = 40, ALPHABET_END = 256 + 68 };
-
-typedef struct {
-  uint16_t code[256];         /* byte → code point */
-  int16_t byte[ALPHABET_END]; /* code point → byte, -1 where it is none's */
-} Alphabet;
-
-static bool is_printable(int byte) {
-  return (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
-}
-
-static void alphabet_init(Alphabet *alphabet) {
-  for (int code = 0; code < ALPHABET_END; code++) alphabet->byte[code] = -1;
-  int next = 256;
-  for (int byte = 0; byte < 256; byte++) {
-    int code = is_printable(byte) ? byte : next++;
-    alphabet->code[byte] = (uint16_t)code;
-    alphabet->byte[code] = (int16_t)byte;
-  }
-}
-
-/* Writes a token in the alphabet, with a 0 at the end: needs 2 * size + 1 bytes. */
-static void spell(const Alphabet *alphabet, GwTokenText token, char *out) {
-  for (size_t i = 0; i < token.size; i++) {
-    unsigned code = alphabet->code[token.bytes[i]];
-    if (code >= 0x80) *out++ = (char)(0xc0 | code >> 6);
-    *out++ = (char)(code < 0x80 ? code : 0x80 | (code & 0x3f));
-  }
-  *out = 0;
-}
-
-/* The bytes that `text` (valid UTF-8) spells: false for a character outside the alphabet. Writes
- * at most strlen(text) bytes. */
-static bool unspell(const Alphabet *alphabet, const char *text, uint8_t *bytes, size_t *size) {
-  size_t count = 0;
-  for (const uint8_t *p = (const uint8_t *)text; *p; p++) {
-    unsigned code = *p;
-    if (code >= 0x80) {
-      if (code >= 0xe0) return false;
-      code = (code & 0x1f) << 6 | (*++p & 0x3f);
-    }
-    if (code >= ALPHABET_END || alphabet->byte[code] < 0) return false;
-    bytes[count++] = (uint8_t)alphabet->byte[code];
-  }
-  *size = count;
-  return true;
-}
+#define SUPPORTED "godwit reads byte-level BPE with the split patterns of GPT-2 and its successors"
+enum { SHOWN_MAX = 40, UNUSED_IDS_MAX = 65536 };
 
 /* Reading */
 
 typedef struct {
   const char *name;
-  Alphabet alphabet;
+  GwByteAlphabet alphabet;
   GwArena arena;
   json_t *vocab; /* with the special tokens */
   GwTokenText *tokens;
@@ -100,24 +57,57 @@ static const char *type_of(const json_t *section) {
   return type ? type : "no type";
 }
 
-static GwStatus check_splitting(const char *name, const json_t *root) {
-  const json_t *normalizer = json_object_get(root, "normalizer");
-  if (!is_absent(normalizer))
-    return gw_fail(GW_UNSUPPORTED, "%s: normalizer '%s': " SUPPORTED " and no normalizer", name,
-                   shown(type_of(normalizer)).text);
-  const json_t *splitter = json_object_get(root, "pre_tokenizer");
+static GwStatus check_byte_level(const char *name, const json_t *splitter, bool splits) {
   if (strcmp(type_of(splitter), "ByteLevel") != 0)
     return gw_fail(GW_UNSUPPORTED, "%s: pre_tokenizer '%s': " SUPPORTED " (ByteLevel)", name,
                    shown(type_of(splitter)).text);
   if (!json_is_false(json_object_get(splitter, "add_prefix_space")))
     return gw_fail(GW_UNSUPPORTED, "%s: pre_tokenizer.add_prefix_space must be false", name);
   const json_t *use_regex = json_object_get(splitter, "use_regex");
-  if (use_regex && !json_is_true(use_regex))
-    return gw_fail(GW_UNSUPPORTED, "%s: pre_tokenizer.use_regex must be true", name);
+  if (splits ? use_regex && !json_is_true(use_regex) : !json_is_false(use_regex))
+    return gw_fail(GW_UNSUPPORTED, "%s: pre_tokenizer.use_regex must be %s", name,
+                   splits ? "true" : "false behind a Split");
   return GW_OK;
 }
 
-static GwStatus check_model(const char *name, const json_t *model) {
+static GwStatus read_split(const char *name, const json_t *split, GwSplitPattern *out) {
+  const json_t *regex = json_object_get(json_object_get(split, "pattern"), "Regex");
+  const json_t *behavior = json_object_get(split, "behavior");
+  if (strcmp(type_of(split), "Split") != 0 || !json_is_string(regex))
+    return gw_fail(GW_UNSUPPORTED,
+                   "%s: pre_tokenizer.pretokenizers[0] '%s': " SUPPORTED " (a Split by a Regex)",
+                   name, shown(type_of(split)).text);
+  if (!json_is_string(behavior) || strcmp(json_string_value(behavior), "Isolated") != 0 ||
+      json_is_true(json_object_get(split, "invert")))
+    return gw_fail(GW_UNSUPPORTED,
+                   "%s: pre_tokenizer.pretokenizers[0] must have the behavior Isolated, not "
+                   "inverted",
+                   name);
+  *out = gw_split_find(json_string_value(regex));
+  if (*out == GW_SPLIT_COUNT)
+    return gw_fail(GW_UNSUPPORTED, "%s: pre_tokenizer: the pattern %s is none that godwit knows",
+                   name, shown(json_string_value(regex)).text);
+  return GW_OK;
+}
+
+static GwStatus read_splitting(Reader *reader, const json_t *root) {
+  const char *name = reader->name;
+  const json_t *normalizer = json_object_get(root, "normalizer");
+  if (!is_absent(normalizer))
+    return gw_fail(GW_UNSUPPORTED, "%s: normalizer '%s': " SUPPORTED " and no normalizer", name,
+                   shown(type_of(normalizer)).text);
+  const json_t *splitter = json_object_get(root, "pre_tokenizer");
+  if (strcmp(type_of(splitter), "Sequence") != 0) return check_byte_level(name, splitter, true);
+  const json_t *parts = json_object_get(splitter, "pretokenizers");
+  if (json_array_size(parts) != 2)
+    return gw_fail(GW_UNSUPPORTED,
+                   "%s: pre_tokenizer.pretokenizers must be two, a Split and ByteLevel", name);
+  GW_TRY(read_split(name, json_array_get(parts, 0), &reader->parts.pattern));
+  return check_byte_level(name, json_array_get(parts, 1), false);
+}
+
+static GwStatus check_model(Reader *reader, const json_t *model) {
+  const char *name = reader->name;
   static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
   if (strcmp(type_of(model), "BPE") != 0)
     return gw_fail(GW_UNSUPPORTED, "%s: model.type '%s': " SUPPORTED " (BPE)", name,
@@ -130,8 +120,7 @@ static GwStatus check_model(const char *name, const json_t *model) {
   const json_t *dropout = json_object_get(model, "dropout");
   if (!is_absent(dropout) && json_number_value(dropout) != 0.0)
     return gw_fail(GW_UNSUPPORTED, "%s: model.dropout must be null", name);
-  if (json_is_true(json_object_get(model, "ignore_merges")))
-    return gw_fail(GW_UNSUPPORTED, "%s: model.ignore_merges must be false: " SUPPORTED, name);
+  reader->parts.whole_pieces = json_is_true(json_object_get(model, "ignore_merges"));
   return GW_OK;
 }
 
@@ -139,16 +128,10 @@ static GwStatus read_special(Reader *reader, json_t *entry, GwSpecialToken *out)
   int64_t id = 0;
   GW_TRY(gw_json_i64(entry, reader->name, "id", &id));
   GW_TRY(gw_json_string(entry, reader->name, "content", &out->name));
-  Shown name = shown(out->name);
-  if (!json_is_true(json_object_get(entry, "special")))
-    return gw_fail(GW_UNSUPPORTED,
-                   "%s: added token '%s' is not special, so it would be matched in text: " SUPPORTED
-                   " and special tokens",
-                   reader->name, name.text);
   json_t *known = json_object_get(reader->vocab, out->name);
   if (known && (!json_is_integer(known) || json_integer_value(known) != id))
     return gw_fail(GW_CORRUPT, "%s: token '%s' has another id in model.vocab than in added_tokens",
-                   reader->name, name.text);
+                   reader->name, shown(out->name).text);
   if (!known && json_object_set_new(reader->vocab, out->name, json_integer(id)) != 0)
     return fail_memory(reader->name);
   return GW_OK;
@@ -173,25 +156,13 @@ static GwStatus read_specials(Reader *reader, json_t *root) {
   return GW_OK;
 }
 
-static GwStatus read_id(const Reader *reader, const char *text, const json_t *value, int32_t *out) {
-  json_int_t id = json_integer_value(value);
-  if (!json_is_integer(value) || id < 0 || id >= reader->parts.vocab_size)
-    return gw_fail(
-        GW_CORRUPT,
-        "%s: the id of token '%s' must be a whole number from 0 to %d: ids have no holes",
-        reader->name, shown(text).text, reader->parts.vocab_size - 1);
-  *out = (int32_t)id;
-  return GW_OK;
-}
-
 /* The ids of the special tokens, and which of them is end-of-text. */
 static GwStatus mark_specials(Reader *reader) {
   GwTokenizer *parts = &reader->parts;
   bool found = false;
   for (int32_t i = 0; i < parts->special_count; i++) {
     GwSpecialToken *special = &parts->specials[i];
-    const json_t *value = json_object_get(reader->vocab, special->name);
-    GW_TRY(read_id(reader, special->name, value, &special->id));
+    special->id = (int32_t)json_integer_value(json_object_get(reader->vocab, special->name));
     if (reader->is_special[special->id])
       return gw_fail(GW_CORRUPT, "%s: added_tokens has the id %d twice", reader->name, special->id);
     reader->is_special[special->id] = true;
@@ -202,8 +173,7 @@ static GwStatus mark_specials(Reader *reader) {
 }
 
 static GwStatus place_token(Reader *reader, const char *text, const json_t *value) {
-  int32_t id = 0;
-  GW_TRY(read_id(reader, text, value, &id));
+  int32_t id = (int32_t)json_integer_value(value);
   GwTokenText *token = &reader->tokens[id];
   if (token->bytes)
     return gw_fail(GW_CORRUPT, "%s: token '%s' has id %d, which another token has too",
@@ -212,28 +182,36 @@ static GwStatus place_token(Reader *reader, const char *text, const json_t *valu
   if (!bytes) return fail_memory(reader->name);
   token->bytes = bytes;
   if (reader->is_special[id]) return GW_OK;
-  if (!unspell(&reader->alphabet, text, bytes, &token->size) || token->size == 0)
+  if (!gw_byte_unspell(&reader->alphabet, text, bytes, &token->size) || token->size == 0)
     return gw_fail(GW_CORRUPT, "%s: token '%s' is not spelled in GPT-2's byte alphabet",
                    reader->name, shown(text).text);
   return GW_OK;
 }
 
-static GwStatus check_bytes(const Reader *reader) {
-  bool present[256] = {false};
-  for (int32_t id = 0; id < reader->parts.vocab_size; id++)
-    if (reader->tokens[id].size == 1) present[reader->tokens[id].bytes[0]] = true;
-  for (int byte = 0; byte < 256; byte++)
-    if (!present[byte])
-      return gw_fail(GW_CORRUPT, "%s: model.vocab has no token for the byte 0x%02x", reader->name,
-                     (unsigned)byte);
+/* One more than the highest id. Ids may be left out, but not so many that a small file asks for a
+ * large table. */
+static GwStatus count_ids(Reader *reader) {
+  const char *text;
+  json_t *value;
+  json_int_t limit = (json_int_t)json_object_size(reader->vocab) + UNUSED_IDS_MAX, highest = -1;
+  json_object_foreach(reader->vocab, text, value) {
+    json_int_t id = json_integer_value(value);
+    if (!json_is_integer(value) || id < 0 || id >= limit || id >= INT32_MAX)
+      return gw_fail(
+          GW_CORRUPT,
+          "%s: the id of token '%s' must be a whole number from 0 to %" JSON_INTEGER_FORMAT
+          ": at most %d ids may be left out",
+          reader->name, shown(text).text, limit - 1, UNUSED_IDS_MAX);
+    if (id > highest) highest = id;
+  }
+  reader->parts.vocab_size = (int32_t)(highest + 1);
   return GW_OK;
 }
 
-/* As many tokens as ids, each placed once: so no id is left without a token. */
+/* Each token at its id; two at one id are refused. */
 static GwStatus read_vocab(Reader *reader) {
-  size_t count = json_object_size(reader->vocab);
-  if (count > INT32_MAX) return gw_fail(GW_CORRUPT, "%s: %zu tokens", reader->name, count);
-  reader->parts.vocab_size = (int32_t)count;
+  GW_TRY(count_ids(reader));
+  size_t count = (size_t)reader->parts.vocab_size;
   reader->tokens = reader->parts.tokens = GW_ARENA_ARRAY(&reader->arena, GwTokenText, count);
   reader->is_special = GW_ARENA_ARRAY(&reader->arena, bool, count);
   if (!reader->tokens || !reader->is_special) return fail_memory(reader->name);
@@ -241,7 +219,7 @@ static GwStatus read_vocab(Reader *reader) {
   const char *text;
   json_t *value;
   json_object_foreach(reader->vocab, text, value) { GW_TRY(place_token(reader, text, value)); }
-  return check_bytes(reader);
+  return gw__tokenizer_check_bytes(reader->name, &reader->parts);
 }
 
 /* The id of an ordinary token, -1 where there is none. */
@@ -327,8 +305,8 @@ static GwStatus read_merges(Reader *reader, const json_t *model) {
 static GwStatus read_all(Reader *reader, json_t *root, GwTokenizer **out) {
   json_t *model = NULL;
   GW_TRY(gw_json_object(root, reader->name, "model", &model));
-  GW_TRY(check_model(reader->name, model));
-  GW_TRY(check_splitting(reader->name, root));
+  GW_TRY(check_model(reader, model));
+  GW_TRY(read_splitting(reader, root));
   GW_TRY(gw_json_object(model, reader->name, "vocab", &reader->vocab));
   GW_TRY(read_specials(reader, root));
   GW_TRY(read_vocab(reader));
@@ -336,40 +314,29 @@ static GwStatus read_all(Reader *reader, json_t *root, GwTokenizer **out) {
   return gw__tokenizer_create(&reader->parts, out);
 }
 
-GwStatus gw_tokenizer_parse(const char *name, const char *json, size_t size, GwTokenizer **out) {
-  json_t *root = NULL;
-  GW_TRY(gw_json_parse(name, json, size, &root));
+GwStatus gw__tokenizer_from_json(const char *name, json_t *root, GwTokenizer **out) {
   Reader reader = {.name = name};
-  alphabet_init(&reader.alphabet);
+  gw_byte_alphabet_init(&reader.alphabet);
   gw_arena_init(&reader.arena);
   GwStatus status = read_all(&reader, root, out);
   gw_arena_deinit(&reader.arena);
-  json_decref(root);
-  return status;
-}
-
-GwStatus gw_tokenizer_open(GwFs *fs, const char *path, GwTokenizer **out) {
-  char *data = NULL;
-  size_t size = 0;
-  GW_TRY(gw_fs_read_all(fs, path, FILE_SIZE_MAX, &data, &size));
-  GwStatus status = gw_tokenizer_parse(path, data, size, out);
-  free(data);
   return status;
 }
 
 /* Writing. json_pack returns NULL when memory is exhausted, and takes over what it is given. */
 
-/* How every token is spelled: its name for a special one, else its bytes in the alphabet. NULL when
- * memory is exhausted. */
+/* How every token is spelled: its name for a special one, else its bytes in the alphabet, NULL for
+ * an unused id. NULL when memory is exhausted. */
 static char **spell_tokens(const GwTokenizer *tokenizer, GwArena *arena) {
-  Alphabet alphabet;
-  alphabet_init(&alphabet);
+  GwByteAlphabet alphabet;
+  gw_byte_alphabet_init(&alphabet);
   char **names = GW_ARENA_ARRAY(arena, char *, tokenizer->vocab_size);
   if (!names) return NULL;
   for (int32_t id = 0; id < tokenizer->vocab_size; id++) {
+    if (tokenizer->tokens[id].size == 0) continue;
     names[id] = gw_arena_alloc(arena, 2 * tokenizer->tokens[id].size + 1);
     if (!names[id]) return NULL;
-    spell(&alphabet, tokenizer->tokens[id], names[id]);
+    gw_byte_spell(&alphabet, tokenizer->tokens[id].bytes, tokenizer->tokens[id].size, names[id]);
   }
   for (int32_t i = 0; i < tokenizer->special_count; i++) {
     names[tokenizer->specials[i].id] = gw_arena_string(arena, tokenizer->specials[i].name);
@@ -381,7 +348,7 @@ static char **spell_tokens(const GwTokenizer *tokenizer, GwArena *arena) {
 static json_t *make_vocab(const GwTokenizer *tokenizer, char **names) {
   json_t *vocab = json_object();
   for (int32_t id = 0; vocab && id < tokenizer->vocab_size; id++) {
-    if (json_object_set_new(vocab, names[id], json_integer(id)) == 0) continue;
+    if (!names[id] || json_object_set_new(vocab, names[id], json_integer(id)) == 0) continue;
     json_decref(vocab);
     vocab = NULL;
   }
@@ -414,21 +381,28 @@ static json_t *make_specials(const GwTokenizer *tokenizer) {
   return specials;
 }
 
-static json_t *make_byte_level(void) {
+static json_t *make_byte_level(bool splits) {
   return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0,
-                   "trim_offsets", 1, "use_regex", 1);
+                   "trim_offsets", 1, "use_regex", splits);
+}
+
+static json_t *make_splitting(GwSplitPattern pattern) {
+  if (pattern == GW_SPLIT_GPT2) return make_byte_level(true);
+  return json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]}", "type", "Sequence", "pretokenizers",
+                   "type", "Split", "pattern", "Regex", gw_split_spelling(pattern), "behavior",
+                   "Isolated", "invert", 0, make_byte_level(false));
 }
 
 static json_t *make_file(const GwTokenizer *tokenizer, char **names) {
   json_t *model =
       json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout",
                 "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0,
-                "byte_fallback", 0, "ignore_merges", 0, "vocab", make_vocab(tokenizer, names),
-                "merges", make_merges(tokenizer, names));
+                "byte_fallback", 0, "ignore_merges", (int)tokenizer->whole_pieces, "vocab",
+                make_vocab(tokenizer, names), "merges", make_merges(tokenizer, names));
   return json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation",
                    "padding", "added_tokens", make_specials(tokenizer), "normalizer",
-                   "pre_tokenizer", make_byte_level(), "post_processor", "decoder",
-                   make_byte_level(), "model", model);
+                   "pre_tokenizer", make_splitting(tokenizer->pattern), "post_processor", "decoder",
+                   make_byte_level(true), "model", model);
 }
 
 GwStatus gw_tokenizer_save(GwFs *fs, const GwTokenizer *tokenizer, const char *path) {

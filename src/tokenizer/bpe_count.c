@@ -1,20 +1,20 @@
 /* Counting pieces for BPE training: a hash table from the bytes of a piece to its count. Memory
  * grows with the distinct pieces, not with the text. */
-#include "data/bpe_count.h"
+#include "tokenizer/bpe_count.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/grow.h"
 #include "base/hash64.h"
-#include "data/tokenizer_table.h"
+#include "tokenizer/tokenizer_table.h"
 
 enum { FIRST_SLOTS = 1024 };
 
 GwStatus gw_bpe_trainer_create(GwBpeTrainer **out) {
   GwBpeTrainer *trainer = calloc(1, sizeof *trainer);
   if (!trainer) return gw_fail(GW_MEMORY, "no memory for a tokenizer trainer");
-  GwStatus status = gw_split_create(&trainer->split);
+  GwStatus status = gw_split_create(GW_SPLIT_GPT2, &trainer->split);
   if (status == GW_OK)
     *out = trainer;
   else

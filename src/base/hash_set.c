@@ -1,5 +1,5 @@
 /* Open addressing with linear probing; a hash's home is its high word scaled to the capacity. */
-#include "data/hash_set.h"
+#include "base/hash_set.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static GwStatus grow(GwHashSet *set) {
   uint64_t capacity = set->capacity ? set->capacity + set->capacity / 4 : FIRST_CAPACITY;
   GwHashSet grown = {calloc(capacity, sizeof *grown.slots), set->count, capacity};
   if (!grown.slots)
-    return gw_fail(GW_MEMORY, "no memory to tell %" PRIu64 " documents apart", set->count);
+    return gw_fail(GW_MEMORY, "no memory for a set of %" PRIu64 " hashes", set->count);
   for (uint64_t i = 0; i < set->capacity; i++) {
     GwHash128 hash = set->slots[i];
     if (hash.low != 0 || hash.high != 0) *find(&grown, hash) = hash;

@@ -6,7 +6,8 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
-#include "data/tokenizer.h"
+#include "tokenizer/split.h"
+#include "tokenizer/tokenizer.h"
 
 #define GW_END_OF_TEXT_NAME "<|endoftext|>"
 enum { GW_NO_RANK = INT32_MAX };
@@ -38,12 +39,32 @@ struct GwTokenizer {
   int32_t byte_ids[256];    /* the token of each byte */
   GwMergeSlot *slots;       /* [slot_mask + 1], open addressing */
   uint64_t slot_mask;
+  GwSplitPattern pattern;
+  /* A piece that is a token becomes that token, whatever the merges say. Only the tokens that the
+   * merges don't lead to are in the table: open addressing by the hash of their bytes. */
+  bool whole_pieces;
+  int32_t *wholes; /* [whole_mask + 1], -1 an empty slot; NULL when every token is reached */
+  uint64_t whole_mask;
   uint64_t hash;
 };
 
-/* Makes a tokenizer from a copy of `parts`, of which the counts, the end-of-text id and the first
- * three arrays are read. Every byte must have a token, pairs of merges must be distinct. */
+/* Makes a tokenizer from a copy of `parts`, of which the counts, the end-of-text id, the first
+ * three arrays, the pattern and whole_pieces are read. Every byte must have a token, tokens must be
+ * distinct, and so must pairs of merges. An id that is neither a token nor special is unused.
+ *
+ * Where merges is NULL, any two tokens merge that together are a token, the one of the lowest id
+ * first (tiktoken's way). That is one merge per token: the two that its bytes have become when all
+ * merges before it are done. For in a text, too, its two parts can stand side by side only after
+ * just those merges, as long as there was always one of them to do. A token whose bytes do not
+ * become two in this way gets no merge; then the rule is not kept, and merge_count shows it. */
 GwStatus gw__tokenizer_create(const GwTokenizer *parts, GwTokenizer **out);
+
+/* GW_CORRUPT, naming the file `name`, unless every byte has a token. */
+GwStatus gw__tokenizer_check_bytes(const char *name, const GwTokenizer *parts);
+
+/* Appends the tokens that the merges make of one piece. */
+GwStatus gw__encode_piece(const GwTokenizer *tokenizer, const uint8_t *piece, size_t size,
+                          GwTokenIds *out);
 
 static inline uint64_t gw__pair_hash(int32_t left, int32_t right) {
   return gw_mix64((uint64_t)(uint32_t)left << 32 | (uint32_t)right);

@@ -2,10 +2,11 @@
  * gives exactly the bytes back.
  *
  *   byte   ids 0..255 are the bytes, 256 is the end-of-text token
- *   bpe    byte-pair merges inside the pieces of GPT-2's split pattern (PCRE2); ids as trained:
- *          0..255 bytes, then one per merge, the end-of-text token last
+ *   bpe    byte-pair merges inside the pieces of a split pattern (split.h); ids as the file has
+ *          them, and as trained: 0..255 bytes, then one per merge, the end-of-text token last
  *
- * The end-of-text token stands at the head of every document; it never comes from text. */
+ * The end-of-text token stands at the head of every document. It and other special tokens never
+ * come from text, unless that is asked for. */
 #ifndef GW_TOKENIZER_H
 #define GW_TOKENIZER_H
 
@@ -30,14 +31,17 @@ GwStatus gw_bpe_trainer_merge(GwBpeTrainer *into, const GwBpeTrainer *from);
 GwStatus gw_bpe_trainer_finish(GwBpeTrainer *trainer, int32_t vocab_size, GwTokenizer **out);
 void gw_bpe_trainer_destroy(GwBpeTrainer *trainer);
 
-/* tokenizer.json in Hugging Face's byte-level BPE form, so that other tools read it. Opening takes
- * ids as the file gives them; the special tokens are those of added_tokens, and the end-of-text
- * token is the one named <|endoftext|>, else the last. A file that is damaged is GW_CORRUPT, one
- * that means something godwit would encode otherwise GW_UNSUPPORTED; the message names file and
- * field. `parse` reads the file's text; `name` stands for it in messages. */
+/* Writes tokenizer.json in Hugging Face's byte-level BPE form, so that other tools read it. */
 GwStatus gw_tokenizer_save(GwFs *fs, const GwTokenizer *tokenizer, const char *path);
+
+/* Opens a tokenizer.json, a vocab.json (encoder.json) with its merges.txt (vocab.bpe) beside it, a
+ * rank file of tiktoken, or a folder that has one of the first two by these names. Ids are as the
+ * file gives them; the special tokens are those of added_tokens, and the end-of-text token is the
+ * one named <|endoftext|>, else the last. A file that is damaged is GW_CORRUPT, one that means
+ * something godwit would encode otherwise GW_UNSUPPORTED; the message names file and field.
+ * `parse` reads the text of a file that needs no other; `name` stands for it in messages. */
 GwStatus gw_tokenizer_open(GwFs *fs, const char *path, GwTokenizer **out);
-GwStatus gw_tokenizer_parse(const char *name, const char *json, size_t size, GwTokenizer **out);
+GwStatus gw_tokenizer_parse(const char *name, const char *text, size_t size, GwTokenizer **out);
 void gw_tokenizer_destroy(GwTokenizer *tokenizer);
 
 int32_t gw_tokenizer_vocab_size(const GwTokenizer *tokenizer);
@@ -54,9 +58,13 @@ typedef struct {
 } GwTokenIds;
 GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, size_t size,
                              GwTokenIds *out);
+/* The same, but where `text` has the name of a special token (of several the longest), it becomes
+ * that token. */
+GwStatus gw_tokenizer_encode_special(const GwTokenizer *tokenizer, const void *text, size_t size,
+                                     GwTokenIds *out);
 void gw_token_ids_deinit(GwTokenIds *ids);
 
-/* The bytes of one token (0 bytes for end-of-text and other special tokens); needs an id in
+/* The bytes of one token (0 bytes for special tokens and ids that are not used); needs an id in
  * [0, vocab_size). The pointer lives as long as the tokenizer. */
 const uint8_t *gw_tokenizer_bytes(const GwTokenizer *tokenizer, int32_t id, size_t *size);
 
