@@ -3,13 +3,15 @@
 .DEFAULT_GOAL := build
 .PHONY: build test demo check format format-check tidy soak fuzz clean help
 .PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft
-.PHONY: bench-ranks bench-world
+.PHONY: bench-ranks bench-world bench-tokenizer
 
 # Seconds per target of `make fuzz`.
 SECONDS := 600
 # `make bench-train PEERS=no` compares with nobody; BENCH="--models tiny" passes options on.
 PEERS := yes
 BENCH :=
+# A folder with tiktoken's rank files, for bench-tokenizer.
+RANKS :=
 
 FORMATTED = $(shell find include src app test bench -name '*.[ch]' 2>/dev/null)
 
@@ -46,12 +48,17 @@ bench-build:
 	@mkdir -p build/results
 
 bench-train: bench-build ## training steps against PyTorch's, about 40 minutes
-	@[ "$(PEERS)" = no ] || tools/peers.sh >/dev/null || true
+	@[ "$(PEERS)" = no ] || tools/peers.sh torch >/dev/null || true
 	@python3 bench/bench_train.py --programs build/bench $(if $(filter no,$(PEERS)),--peers none) \
 	  $(BENCH)
 
 bench-generate: bench-build ## time per token and to the first token, against memory and FMA peak
 	@build/bench/bench_generate build/results/generate.json
+
+bench-tokenizer: bench-build ## encoding and BPE training against tiktoken and tokenizers, RANKS=DIR
+	@[ "$(PEERS)" = no ] || tools/peers.sh tokenizers >/dev/null || true
+	@python3 bench/bench_tokenizer.py --program build/bench/bench_tokenizer \
+	  $(if $(RANKS),--ranks $(RANKS)) $(BENCH)
 
 bench-gemm: bench-build ## matrix products by shape, as a share of peak
 	@build/bench/bench_gemm

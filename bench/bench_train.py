@@ -23,8 +23,8 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
+
+from line_program import Missing, Program
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "godwit")
@@ -59,59 +59,6 @@ PEERS = {
 }
 LONG = "gpt2-1024"  # leaves out the peers marked slow unless they are named
 LANE_TRIALS = 6  # steps in which godwit tries both ways of using threads, if there are lanes
-PAUSE = 0.05  # seconds after a step until spinning threads have gone to sleep
-
-
-class Missing(Exception):
-    """A program that cannot take part, and why."""
-
-
-class Program:
-    """A child that answers each line of its input with a line of JSON. Use it in a `with`."""
-
-    def __init__(self, command, environment):
-        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-        self.log = tempfile.TemporaryFile(mode="w+")
-        self.process = subprocess.Popen(command, env={**kept, **environment}, text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=self.log)
-        self.hello = self.answer()
-        self.ns, self.memory = [], 0
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            code = self.process.wait()
-            self.log.seek(0)
-            raise Missing(self.log.read().strip().split("\n")[-1] or f"ended with code {code}")
-        return json.loads(line)
-
-    def ask(self, what):
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def step(self):
-        answer = self.ask("step")
-        time.sleep(PAUSE)
-        return answer["ns"]
-
-    def forget_memory_peak(self):
-        with open(f"/proc/{self.process.pid}/clear_refs", "w") as file:
-            file.write("5")
-
-    def memory_peak(self):
-        with open(f"/proc/{self.process.pid}/status") as file:
-            field = next(line for line in file if line.startswith("VmHWM:"))
-        return int(field.split()[1]) * 1024
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *failure):
-        self.process.stdin.close()
-        self.process.wait()
-        self.log.close()
 
 
 def godwit_command(run, shape, dtype, threads, more=()):
@@ -128,7 +75,7 @@ def start_godwit(run, shape, dtype, threads, more=()):
 
 def start_torch(run, shape, dtype, peer):
     if not os.path.exists(PEER_PYTHON):
-        raise Missing("PyTorch is not installed; tools/peers.sh installs it")
+        raise Missing("PyTorch is not installed; tools/peers.sh torch installs it")
     command = [PEER_PYTHON, os.path.join(ROOT, "bench", "peers", "torch_gpt.py"), *peer.options,
                "--threads", str(run.threads), "--lanes", str(run.lanes), "--dtype", dtype]
     for size in ("layers", "width", "heads", "context", "vocab", "batch"):

@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Installs what godwit is compared with, once: PyTorch from pip in a virtual environment of its own,
-# outside the checkout, in pinned versions. Several GB on disk, as pip's build carries CUDA along.
-# Prints the environment's path. Where it cannot be had it says so and fails; benchmarks then run
-# without peers. `make bench-train PEERS=no` does not even try.
+# usage: peers.sh torch|tokenizers
+# Installs what godwit is compared with, once: from pip in a virtual environment of its own, outside
+# the checkout, in pinned versions. PyTorch takes several GB on disk, as pip's build carries CUDA
+# along. Prints the environment's path. Where it cannot be had it says so and fails; benchmarks then
+# run without peers. `make bench-train PEERS=no` does not even try.
 set -euo pipefail
 
-requirements=(torch==2.15.0 numpy==2.4.6 setuptools==84.2.1)
+case $1 in
+  torch) requirements=(torch==2.15.0 numpy==2.4.6 setuptools==84.2.1) ;;
+  tokenizers) requirements=(tiktoken==0.14.0 tokenizers==0.23.3) ;;
+  *) echo "usage: peers.sh torch|tokenizers" >&2 && exit 2 ;;
+esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godwit
-venv=$cache/torch-venv
+venv=$cache/$1-venv
 
 # Whether every pinned version is there.
 complete() {
@@ -28,7 +33,7 @@ if ! complete; then
   if ! { python3 -m venv "$venv" &&
     "$venv/bin/pip" install --disable-pip-version-check "${requirements[@]}"; } \
     >"$cache/pip.log" 2>&1; then
-    echo "skipped: PyTorch could not be installed; $cache/pip.log says why" >&2
+    echo "skipped: $1 could not be installed; $cache/pip.log says why" >&2
     exit 1
   fi
 fi

@@ -14,7 +14,7 @@ enum { FIRST_SLOTS = 1024 };
 GwStatus gw_bpe_trainer_create(GwBpeTrainer **out) {
   GwBpeTrainer *trainer = calloc(1, sizeof *trainer);
   if (!trainer) return gw_fail(GW_MEMORY, "no memory for a tokenizer trainer");
-  GwStatus status = gw_split_create(GW_SPLIT_GPT2, &trainer->split);
+  GwStatus status = gw_split_create(GW_PATTERN_GPT2, &trainer->split);
   if (status == GW_OK)
     *out = trainer;
   else

@@ -23,21 +23,21 @@
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 
-static const char *const PATTERNS[GW_SPLIT_COUNT] = {
-    [GW_SPLIT_GPT2] = "'s|'t|'re|'ve|'m|'ll|'d"
-                      "| ?\\p{L}++"
-                      "| ?\\p{N}++"
-                      "| ?[^" SPACE "\\p{L}\\p{N}]++" WHITE_SPACE,
-    [GW_SPLIT_CL100K] = SUFFIX "|" PREFIX "?+\\p{L}++"
-                               "|\\p{N}{1,3}+"
-                               "| ?[^" SPACE "\\p{L}\\p{N}]++[\\r\\n]*+" LINE_ENDS WHITE_SPACE,
-    [GW_SPLIT_O200K] = PREFIX "?" UPPER "*" LOWER "++" SUFFIX "?+"
-                              "|" PREFIX "?" UPPER "++" LOWER "*+" SUFFIX "?+"
-                              "|\\p{N}{1,3}+"
-                              "| ?[^" SPACE "\\p{L}\\p{N}]++[\\r\\n/]*+" LINE_ENDS WHITE_SPACE,
-    [GW_SPLIT_QWEN2] = SUFFIX "|" PREFIX "?+\\p{L}++"
-                              "|\\p{N}"
-                              "| ?[^" SPACE "\\p{L}\\p{N}]++[\\r\\n]*+" LINE_ENDS WHITE_SPACE,
+static const char *const PATTERNS[GW_PATTERN_COUNT] = {
+    [GW_PATTERN_GPT2] = "'s|'t|'re|'ve|'m|'ll|'d"
+                        "| ?\\p{L}++"
+                        "| ?\\p{N}++"
+                        "| ?[^" SPACE "\\p{L}\\p{N}]++" WHITE_SPACE,
+    [GW_PATTERN_CL100K] = SUFFIX "|" PREFIX "?+\\p{L}++"
+                                 "|\\p{N}{1,3}+"
+                                 "| ?[^" SPACE "\\p{L}\\p{N}]++[\\r\\n]*+" LINE_ENDS WHITE_SPACE,
+    [GW_PATTERN_O200K] = PREFIX "?" UPPER "*" LOWER "++" SUFFIX "?+"
+                                "|" PREFIX "?" UPPER "++" LOWER "*+" SUFFIX "?+"
+                                "|\\p{N}{1,3}+"
+                                "| ?[^" SPACE "\\p{L}\\p{N}]++[\\r\\n/]*+" LINE_ENDS WHITE_SPACE,
+    [GW_PATTERN_QWEN2] = SUFFIX "|" PREFIX "?+\\p{L}++"
+                                "|\\p{N}"
+                                "| ?[^" SPACE "\\p{L}\\p{N}]++[\\r\\n]*+" LINE_ENDS WHITE_SPACE,
 };
 
 /* As published. */
@@ -45,21 +45,21 @@ static const char *const PATTERNS[GW_SPLIT_COUNT] = {
 #define ENGLISH "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define HEAD ENGLISH "|" PREFIX "?\\p{L}+|"
 
-static const char *const SPELLINGS[GW_SPLIT_COUNT] = {
-    [GW_SPLIT_GPT2] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|"
-                      "\\s+(?!\\S)|\\s+",
-    [GW_SPLIT_CL100K] = HEAD "\\p{N}{1,3}" REST,
-    [GW_SPLIT_O200K] =
+static const char *const SPELLINGS[GW_PATTERN_COUNT] = {
+    [GW_PATTERN_GPT2] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|"
+                        "\\s+(?!\\S)|\\s+",
+    [GW_PATTERN_CL100K] = HEAD "\\p{N}{1,3}" REST,
+    [GW_PATTERN_O200K] =
         PREFIX "?" UPPER "*" LOWER "+" ENGLISH "?|" PREFIX "?" UPPER "+" LOWER "*" ENGLISH "?|"
                "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    [GW_SPLIT_QWEN2] = HEAD "\\p{N}" REST,
+    [GW_PATTERN_QWEN2] = HEAD "\\p{N}" REST,
 };
 
 const char *gw_split_spelling(GwSplitPattern pattern) { return SPELLINGS[pattern]; }
 
 GwSplitPattern gw_split_find(const char *spelling) {
   int pattern = 0;
-  while (pattern < GW_SPLIT_COUNT && strcmp(SPELLINGS[pattern], spelling) != 0) pattern++;
+  while (pattern < GW_PATTERN_COUNT && strcmp(SPELLINGS[pattern], spelling) != 0) pattern++;
   return (GwSplitPattern)pattern;
 }
 

@@ -16,14 +16,14 @@
 #include "base/base.h"
 
 typedef enum {
-  GW_SPLIT_GPT2,
-  GW_SPLIT_CL100K,
-  GW_SPLIT_O200K,
-  GW_SPLIT_QWEN2,
-  GW_SPLIT_COUNT
+  GW_PATTERN_GPT2,
+  GW_PATTERN_CL100K,
+  GW_PATTERN_O200K,
+  GW_PATTERN_QWEN2,
+  GW_PATTERN_COUNT
 } GwSplitPattern;
 
-/* The pattern as tokenizer.json spells it, and back: GW_SPLIT_COUNT for what is none of ours. */
+/* The pattern as tokenizer.json spells it, and back: GW_PATTERN_COUNT for what is none of ours. */
 const char *gw_split_spelling(GwSplitPattern pattern);
 GwSplitPattern gw_split_find(const char *spelling);
 

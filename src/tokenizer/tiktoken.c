@@ -18,17 +18,17 @@ typedef struct {
 
 /* openai/tiktoken, openai_public.py */
 static const Published PUBLISHED[] = {
-    {50256, GW_SPLIT_GPT2, {{50256, GW_END_OF_TEXT_NAME}}}, /* r50k_base */
-    {50280, GW_SPLIT_GPT2, {{50256, GW_END_OF_TEXT_NAME}}}, /* p50k_base */
+    {50256, GW_PATTERN_GPT2, {{50256, GW_END_OF_TEXT_NAME}}}, /* r50k_base */
+    {50280, GW_PATTERN_GPT2, {{50256, GW_END_OF_TEXT_NAME}}}, /* p50k_base */
     {100256,
-     GW_SPLIT_CL100K, /* cl100k_base */
+     GW_PATTERN_CL100K, /* cl100k_base */
      {{100257, GW_END_OF_TEXT_NAME},
       {100258, "<|fim_prefix|>"},
       {100259, "<|fim_middle|>"},
       {100260, "<|fim_suffix|>"},
       {100276, "<|endofprompt|>"}}},
     {199998, /* o200k_base */
-     GW_SPLIT_O200K,
+     GW_PATTERN_O200K,
      {{199999, GW_END_OF_TEXT_NAME}, {200018, "<|endofprompt|>"}}},
 };
 

@@ -7,6 +7,8 @@
 #include "base/hash64.h"
 #include "tokenizer/tokenizer_table.h"
 
+enum { FILTER_BITS = 16 }; /* per merge, at least */
+
 static bool copy_tokens(GwTokenizer *tokenizer, const GwTokenText *tokens) {
   size_t total = 0;
   for (int32_t id = 0; id < tokenizer->vocab_size; id++) total += tokens[id].size;
@@ -35,7 +37,9 @@ static bool copy_specials(GwTokenizer *tokenizer, const GwSpecialToken *specials
 }
 
 static void insert_merge(GwTokenizer *tokenizer, const GwMerge *merge, int32_t rank) {
-  uint64_t at = gw__pair_hash(merge->left, merge->right) & tokenizer->slot_mask;
+  uint64_t hash = gw__pair_hash(merge->left, merge->right), at = hash & tokenizer->slot_mask;
+  uint64_t bit = hash >> 32 & tokenizer->filter_mask;
+  tokenizer->filter[bit / 64] |= UINT64_C(1) << bit % 64;
   while (tokenizer->slots[at].rank != GW_NO_RANK) at = (at + 1) & tokenizer->slot_mask;
   tokenizer->slots[at] = (GwMergeSlot){merge->left, merge->right, rank};
   tokenizer->merges[rank] = *merge;
@@ -43,12 +47,15 @@ static void insert_merge(GwTokenizer *tokenizer, const GwMerge *merge, int32_t r
 
 /* Room for up to `count` merges. */
 static bool reserve_merges(GwTokenizer *tokenizer, int32_t count) {
-  uint64_t slots = 2;
+  uint64_t slots = 2, bits = 64;
   while (slots < 2 * (uint64_t)count) slots *= 2;
+  while (bits < FILTER_BITS * (uint64_t)count) bits *= 2;
+  tokenizer->filter_mask = bits - 1;
+  tokenizer->filter = GW_ARENA_ARRAY(&tokenizer->arena, uint64_t, bits / 64);
   tokenizer->slot_mask = slots - 1;
   tokenizer->slots = GW_ARENA_ARRAY(&tokenizer->arena, GwMergeSlot, slots);
   tokenizer->merges = GW_ARENA_ARRAY(&tokenizer->arena, GwMerge, count);
-  if (!tokenizer->slots || !tokenizer->merges) return false;
+  if (!tokenizer->filter || !tokenizer->slots || !tokenizer->merges) return false;
   for (uint64_t i = 0; i < slots; i++) tokenizer->slots[i].rank = GW_NO_RANK;
   return true;
 }
@@ -119,8 +126,8 @@ static uint64_t hash_meaning(const GwTokenizer *tokenizer) {
   for (int32_t id = 0; id < tokenizer->vocab_size; id++)
     hash = gw_hash_bytes(tokenizer->tokens[id].bytes, tokenizer->tokens[id].size, hash);
   hash = gw_hash_bytes(tokenizer->merges, sizeof(GwMerge) * (size_t)tokenizer->merge_count, hash);
-  int32_t splitting[2] = {tokenizer->pattern, tokenizer->whole_pieces};
-  bool usual = tokenizer->pattern == GW_SPLIT_GPT2 && !tokenizer->wholes;
+  int32_t splitting[2] = {(int32_t)tokenizer->pattern, tokenizer->whole_pieces};
+  bool usual = tokenizer->pattern == GW_PATTERN_GPT2 && !tokenizer->wholes;
   return usual ? hash : gw_hash_bytes(splitting, sizeof splitting, hash);
 }
 

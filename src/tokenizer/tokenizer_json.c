@@ -84,7 +84,7 @@ static GwStatus read_split(const char *name, const json_t *split, GwSplitPattern
                    "inverted",
                    name);
   *out = gw_split_find(json_string_value(regex));
-  if (*out == GW_SPLIT_COUNT)
+  if (*out == GW_PATTERN_COUNT)
     return gw_fail(GW_UNSUPPORTED, "%s: pre_tokenizer: the pattern %s is none that godwit knows",
                    name, shown(json_string_value(regex)).text);
   return GW_OK;
@@ -386,8 +386,8 @@ static json_t *make_byte_level(bool splits) {
                    "trim_offsets", 1, "use_regex", splits);
 }
 
-static json_t *make_splitting(GwSplitPattern pattern) {
-  if (pattern == GW_SPLIT_GPT2) return make_byte_level(true);
+json_t *gw__tokenizer_splitting_json(GwSplitPattern pattern) {
+  if (pattern == GW_PATTERN_GPT2) return make_byte_level(true);
   return json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]}", "type", "Sequence", "pretokenizers",
                    "type", "Split", "pattern", "Regex", gw_split_spelling(pattern), "behavior",
                    "Isolated", "invert", 0, make_byte_level(false));
@@ -401,8 +401,8 @@ static json_t *make_file(const GwTokenizer *tokenizer, char **names) {
                 make_vocab(tokenizer, names), "merges", make_merges(tokenizer, names));
   return json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation",
                    "padding", "added_tokens", make_specials(tokenizer), "normalizer",
-                   "pre_tokenizer", make_splitting(tokenizer->pattern), "post_processor", "decoder",
-                   make_byte_level(true), "model", model);
+                   "pre_tokenizer", gw__tokenizer_splitting_json(tokenizer->pattern),
+                   "post_processor", "decoder", make_byte_level(true), "model", model);
 }
 
 GwStatus gw_tokenizer_save(GwFs *fs, const GwTokenizer *tokenizer, const char *path) {

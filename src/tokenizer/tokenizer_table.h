@@ -39,6 +39,10 @@ struct GwTokenizer {
   int32_t byte_ids[256];    /* the token of each byte */
   GwMergeSlot *slots;       /* [slot_mask + 1], open addressing */
   uint64_t slot_mask;
+  /* A bit per pair that merges, at a place by its hash: most pairs don't, and are told so by a
+   * table that stays in the second-level cache where the slots don't. [(filter_mask + 1) / 64] */
+  uint64_t *filter;
+  uint64_t filter_mask;
   GwSplitPattern pattern;
   /* A piece that is a token becomes that token, whatever the merges say. Only the tokens that the
    * merges don't lead to are in the table: open addressing by the hash of their bytes. */
@@ -72,7 +76,9 @@ static inline uint64_t gw__pair_hash(int32_t left, int32_t right) {
 
 /* The rank of the merge of two neighbours, GW_NO_RANK when they don't merge. */
 static inline int32_t gw__merge_rank(const GwTokenizer *tokenizer, int32_t left, int32_t right) {
-  for (uint64_t at = gw__pair_hash(left, right);; at++) {
+  uint64_t at = gw__pair_hash(left, right), bit = at >> 32 & tokenizer->filter_mask;
+  if (!(tokenizer->filter[bit / 64] >> bit % 64 & 1)) return GW_NO_RANK;
+  for (;; at++) {
     const GwMergeSlot *slot = &tokenizer->slots[at & tokenizer->slot_mask];
     if (slot->rank == GW_NO_RANK || (slot->left == left && slot->right == right)) return slot->rank;
   }

@@ -55,7 +55,7 @@ static uint8_t *random_text(GwRng *rng, size_t size) {
 
 static void assert_pieces(const char *text, size_t size, const char *const *pieces) {
   GwSplitter *split = NULL;
-  assert_ok(gw_split_create(GW_SPLIT_GPT2, &split));
+  assert_ok(gw_split_create(GW_PATTERN_GPT2, &split));
   gw_split_start(split, text, size);
   const uint8_t *piece = NULL;
   size_t length = 0;
@@ -103,7 +103,7 @@ static void split_leaves_no_gap(void **state) {
   (void)state;
   GwRng rng = gw_rng(seed, 1);
   GwSplitter *split = NULL;
-  assert_ok(gw_split_create(GW_SPLIT_GPT2, &split));
+  assert_ok(gw_split_create(GW_PATTERN_GPT2, &split));
   for (int round = 0; round < 2000; round++) {
     uint8_t text[64];
     size_t size = gw_rng_below(&rng, sizeof text);
@@ -191,7 +191,7 @@ static void plain_init(Plain *plain, const uint8_t *text, size_t size) {
     plain->token_sizes[plain->token_count] = 1;
   }
   GwSplitter *split = NULL;
-  assert_ok(gw_split_create(GW_SPLIT_GPT2, &split));
+  assert_ok(gw_split_create(GW_PATTERN_GPT2, &split));
   gw_split_start(split, text, size);
   for (const uint8_t *piece = NULL;; plain->count++) {
     size_t *length = &plain->sizes[plain->count];
@@ -354,7 +354,7 @@ static void assert_plain_encoding(const GwTokenizer *tokenizer, const uint8_t *t
   GwSplitter *split = NULL;
   int32_t *expected = malloc(sizeof *expected * (size + 1));
   size_t at = first;
-  assert_ok(gw_split_create(GW_SPLIT_GPT2, &split));
+  assert_ok(gw_split_create(GW_PATTERN_GPT2, &split));
   gw_split_start(split, text, size);
   for (;;) {
     const uint8_t *piece = NULL;
