@@ -62,6 +62,8 @@ int gw_command_generate(int argc, char **argv) {
   const GwOption options[] = {
       {"prompt", "TEXT|-", "the beginning of the text; -: standard input", GW_OPTION_TEXT, &prompt,
        0, 0},
+      {"ids", "N,N...", "the prompt as token ids, no end-of-text token before it; prints ids",
+       GW_OPTION_TEXT, &generation.ids, 0, 0},
       {"tokens", "N", "at most this many", GW_OPTION_I64, &generation.tokens, 0, 1e12},
       {"temperature", "T", "0: always the likeliest token", GW_OPTION_F64, &generation.temperature,
        0, 1000},
@@ -90,5 +92,7 @@ int gw_command_generate(int argc, char **argv) {
   GwArguments arguments;
   int code = 0;
   if (!gw_cli_parse(&command, argc, argv, &arguments, &code)) return code;
+  if (prompt && generation.ids)
+    return gw_cli_misuse(command.name, "options --prompt and --ids are two ways to say the same");
   return generate(arguments.positionals[0], prompt, &generation);
 }

@@ -12,6 +12,7 @@
 typedef struct {
   const char *prompt; /* any bytes; may be NULL when prompt_size is 0 */
   size_t prompt_size;
+  const char *ids;    /* or the prompt as token ids, "1, 403 261"; NULL: none */
   int64_t tokens;     /* at most this many are generated; default 256 */
   double temperature; /* logits are divided by it; 0: always the likeliest token; default 1 */
   int32_t top_k;      /* only the k likeliest tokens; 0: all */
@@ -35,7 +36,10 @@ GwGenerateOptions gw_generate_default(void);
 /* Continues the prompt as the beginning of a document. `path` is a run, of which the newest
  * checkpoint is used, or a checkpoint. The sink gets the prompt and then what follows, as the bytes
  * become whole UTF-8 characters; bytes that never do are passed on as they are. When the model's
- * context of T tokens is full, its last part is kept and read anew as if it began there. */
+ * context of T tokens is full, its last part is kept and read anew as if it began there.
+ *
+ * With `ids` the sequence begins with just these, no end-of-text token before them, and the sink
+ * gets the ids of what follows, a space before each. The run need not have a tokenizer. */
 GwStatus gw_generate(const char *path, const GwGenerateOptions *options, GwTextSink *sink,
                      void *context, GwGenerateReport *out);
 

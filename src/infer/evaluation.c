@@ -45,6 +45,7 @@ static GwStatus open_evaluation(const char *path, Evaluation *e) {
   GW_TRY(gw_backend_choose(execution->backend, execution->isa, &backend));
   GW_TRY(gw_pool_create(execution->threads, &e->pool));
   GW_TRY(gw_loaded_model_open(path, &e->model));
+  GW_TRY(gw_loaded_model_need_tokenizer(&e->model));
   GW_TRY(choose_stride(e));
   return gw_evaluator_create(&e->model.recipe.model, backend, e->pool, e->model.params,
                              &e->evaluator);

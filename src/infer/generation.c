@@ -1,8 +1,11 @@
 /* Generation: the end-of-text token heads the document, as in training data; then the prompt, then
  * choose, emit, push, until enough tokens came or end-of-text was chosen. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/grow.h"
 #include "exec/backend_cpu.h"
 #include "godwit/generate.h"
 #include "infer/decoder.h"
@@ -39,14 +42,47 @@ static GwStatus check_options(const GwGenerateOptions *options) {
   return GW_OK;
 }
 
+/* Numbers with commas or white space between. */
+static GwStatus parse_ids(Generation *g) {
+  static const char between[] = " ,\t\r\n";
+  GwTokenIds *prompt = &g->prompt;
+  int32_t limit = g->model.recipe.model.vocab_size;
+  for (const char *at = g->options->ids + strspn(g->options->ids, between); *at;) {
+    size_t size = strcspn(at, between);
+    char *end = NULL;
+    long id = size < 12 && *at >= '0' && *at <= '9' ? strtol(at, &end, 10) : -1;
+    if (end != at + size || id < 0 || id >= limit)
+      return gw_fail(GW_USAGE, "ids: '%.*s' is no token of this model, which has 0 to %" PRId32,
+                     (int)gw_min_i64((int64_t)size, 40), at, limit - 1);
+    if (!GW_GROW(prompt->ids, prompt->capacity, prompt->count + 1))
+      return gw_fail(GW_MEMORY, "no memory for the prompt");
+    prompt->ids[prompt->count++] = (int32_t)id;
+    at += size;
+    at += strspn(at, between);
+  }
+  return prompt->count > 0 ? GW_OK : gw_fail(GW_USAGE, "ids: give at least one token id");
+}
+
 static GwStatus encode_prompt(Generation *g) {
   GwTokenIds *prompt = &g->prompt;
   const GwTokenizer *tokenizer = g->model.tokenizer;
+  if (g->options->ids) return parse_ids(g);
+  GW_TRY(gw_loaded_model_need_tokenizer(&g->model));
   prompt->ids = malloc(sizeof *prompt->ids);
   if (!prompt->ids) return gw_fail(GW_MEMORY, "no memory for the prompt");
   prompt->ids[0] = gw_tokenizer_end_of_text(tokenizer);
   prompt->count = prompt->capacity = 1;
   return gw_tokenizer_encode(tokenizer, g->options->prompt, g->options->prompt_size, prompt);
+}
+
+/* The tokens to choose from: rows of the head beyond the vocabulary are never meant. */
+static int32_t choices(const Generation *g) {
+  return g->model.tokenizer ? gw_tokenizer_vocab_size(g->model.tokenizer)
+                            : g->model.recipe.model.vocab_size;
+}
+
+static bool ends_text(const Generation *g, int32_t token) {
+  return g->model.tokenizer && token == gw_tokenizer_end_of_text(g->model.tokenizer);
 }
 
 static GwStatus open_generation(const char *path, Generation *g) {
@@ -57,7 +93,7 @@ static GwStatus open_generation(const char *path, Generation *g) {
   GW_TRY(gw_pool_create(execution->threads, &g->pool));
   GW_TRY(gw_loaded_model_open(path, &g->model));
   GW_TRY(encode_prompt(g));
-  size_t count = (size_t)gw_tokenizer_vocab_size(g->model.tokenizer);
+  size_t count = (size_t)choices(g);
   g->candidates = calloc(2 * count, sizeof *g->candidates);
   if (!g->candidates) return gw_fail(GW_MEMORY, "no memory to generate");
   const GwModelRecipe *model = &g->model.recipe.model;
@@ -76,25 +112,28 @@ static void close_generation(Generation *g) {
 
 static GwStatus emit_token(Generation *g, int32_t token) {
   size_t size = 0;
+  if (g->options->ids) {
+    char text[16];
+    int length = snprintf(text, sizeof text, " %" PRId32, token);
+    return gw_text_stream_push(&g->stream, text, (size_t)length);
+  }
   const uint8_t *bytes = gw_tokenizer_bytes(g->model.tokenizer, token, &size);
   return gw_text_stream_push(&g->stream, bytes, size);
 }
 
 static GwStatus generate(Generation *g, GwGenerateReport *report) {
   const GwGenerateOptions *options = g->options;
-  const GwTokenizer *tokenizer = g->model.tokenizer;
   GwTokenChoice choice = {options->temperature, options->top_k, options->top_p};
   GwRng rng = gw_rng(options->seed, 0);
   const float *logits = NULL;
-  report->prompt_tokens = (int64_t)g->prompt.count - 1;
-  GW_TRY(gw_text_stream_push(&g->stream, options->prompt, options->prompt_size));
+  report->prompt_tokens = (int64_t)g->prompt.count - !options->ids;
+  if (!options->ids) GW_TRY(gw_text_stream_push(&g->stream, options->prompt, options->prompt_size));
   GW_TRY(gw_decoder_push(g->decoder, g->prompt.ids, (int64_t)g->prompt.count, &logits));
   uint64_t started_ns = gw_clock_ns();
   while (report->tokens < options->tokens) {
     int32_t token = 0;
-    GW_TRY(gw_token_choose(&choice, logits, gw_tokenizer_vocab_size(tokenizer), &rng, g->candidates,
-                           &token));
-    report->ended = token == gw_tokenizer_end_of_text(tokenizer);
+    GW_TRY(gw_token_choose(&choice, logits, choices(g), &rng, g->candidates, &token));
+    report->ended = ends_text(g, token);
     if (report->ended) break;
     GW_TRY(emit_token(g, token));
     if (++report->tokens < options->tokens) GW_TRY(gw_decoder_push(g->decoder, &token, 1, &logits));

@@ -59,6 +59,7 @@ static GwStatus read_tokenizer(GwFs *fs, const GwModelPlace *place, int32_t voca
                                GwTokenizer **out) {
   char path[GW_PATH_MAX];
   GW_TRY(gw_fs_path(path, "%s/tokenizer.json", place->run));
+  if (!fs->exists(fs, path)) return GW_OK;
   GwTokenizer *tokenizer = NULL;
   GW_TRY(gw_tokenizer_open(fs, path, &tokenizer));
   int32_t count = gw_tokenizer_vocab_size(tokenizer);
@@ -109,6 +110,15 @@ GwStatus gw_loaded_model_open(const char *path, GwLoadedModel *out) {
   else
     gw_loaded_model_close(&model);
   return status;
+}
+
+GwStatus gw_loaded_model_need_tokenizer(const GwLoadedModel *model) {
+  if (model->tokenizer) return GW_OK;
+  return gw_fail(
+      GW_NOT_FOUND,
+      "%s: its run has no tokenizer.json; put one there that has the model's ids, or work "
+      "with token ids (generate --ids)",
+      model->path);
 }
 
 void gw_loaded_model_close(GwLoadedModel *model) {

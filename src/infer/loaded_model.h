@@ -25,7 +25,7 @@ GwStatus gw_model_place_view(GwFs *fs, const GwModelPlace *place, const GwTensor
 
 typedef struct {
   GwRecipe recipe;
-  GwTokenizer *tokenizer;
+  GwTokenizer *tokenizer; /* NULL: the run has none, being imported without */
   GwParamList list;
   void *params; /* the parameter buffer of `list` */
   GwCheckpointInfo info;
@@ -34,6 +34,8 @@ typedef struct {
 
 /* GW_MISMATCH when recipe, tokenizer and checkpoint do not belong together. */
 GwStatus gw_loaded_model_open(const char *path, GwLoadedModel *out);
+/* GW_NOT_FOUND, saying what helps, when there is no tokenizer. */
+GwStatus gw_loaded_model_need_tokenizer(const GwLoadedModel *model);
 void gw_loaded_model_close(GwLoadedModel *model);
 
 #endif

@@ -67,20 +67,21 @@ static GwStatus write_and_sync(GwFs *fs, const char *path, const void *data, siz
   return status;
 }
 
-GwStatus gw_fs_write_atomic(GwFs *fs, const char *path, const void *data, size_t size) {
-  char aside[GW_PATH_MAX], parent[GW_PATH_MAX];
-  GW_TRY(gw_fs_path(aside, "%s.tmp", path));
-  GW_TRY(parent_path(path, parent));
-  GwStatus status = write_and_sync(fs, aside, data, size);
+GwStatus gw_fs_replace(GwFs *fs, const char *aside, const char *path, GwStatus status) {
+  char parent[GW_PATH_MAX];
+  if (status == GW_OK) status = parent_path(path, parent);
   if (status == GW_OK) status = fs->rename(fs, aside, path);
   if (status == GW_OK) return fs->sync_dir(fs, parent);
-  if (fs->exists(fs, aside)) {
-    char message[1024]; /* the cause, which a failing removal would overwrite */
-    snprintf(message, sizeof message, "%s", gw_error_message());
-    (void)fs->remove(fs, aside);
-    return gw_fail(status, "%s", message);
-  }
-  return status;
+  char message[1024]; /* the cause, which a failing removal would overwrite */
+  snprintf(message, sizeof message, "%s", gw_error_message());
+  (void)gw_fs_remove_tree(fs, aside);
+  return gw_fail(status, "%s", message);
+}
+
+GwStatus gw_fs_write_atomic(GwFs *fs, const char *path, const void *data, size_t size) {
+  char aside[GW_PATH_MAX];
+  GW_TRY(gw_fs_path(aside, "%s.tmp", path));
+  return gw_fs_replace(fs, aside, path, write_and_sync(fs, aside, data, size));
 }
 
 /* Makes one directory unless it is there; its parent must exist. */

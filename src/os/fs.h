@@ -62,6 +62,10 @@ GwStatus gw_fs_read_all(GwFs *fs, const char *path, size_t limit, char **data, s
 /* Writes `path` so that after a crash it is either absent/old or whole: aside, fsync, rename, fsync
  * of the directory. */
 GwStatus gw_fs_write_atomic(GwFs *fs, const char *path, const void *data, size_t size);
+/* Ends the writing of `aside`, a synced file or folder beside `path`: where `status`, that of the
+ * writing, is GW_OK it takes the place of `path` and is synced there, else it is removed. Returns
+ * `status` with its message, or what went wrong. */
+GwStatus gw_fs_replace(GwFs *fs, const char *aside, const char *path, GwStatus status);
 /* mkdir -p, syncing the parent of each directory made. */
 GwStatus gw_fs_make_dirs(GwFs *fs, const char *path);
 /* Removes a file, or a directory and all it holds; GW_OK when absent. Not synced. */

@@ -7,6 +7,8 @@
 #define GW_DTYPE_LIST(X) /* id, name in text, name in safetensors, bytes */                        \
   X(F32, "f32", "F32", 4)                                                                          \
   X(F64, "f64", "F64", 8)                                                                          \
+  X(F16, "f16", "F16", 2)    /* of files only */                                                   \
+  X(BF16, "bf16", "BF16", 2) /* likewise */                                                        \
   X(I32, "i32", "I32", 4)                                                                          \
   X(I64, "i64", "I64", 8)                                                                          \
   X(U64, "u64", "U64", 8)

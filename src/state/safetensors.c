@@ -89,22 +89,27 @@ static GwStatus write_header(Writer *writer, const char *path, const GwTensor *t
   return status;
 }
 
-static GwStatus write_file(Writer *writer, const char *path, const GwTensor *tensors, int count) {
+static GwStatus write_file(Writer *writer, const char *path, const GwTensor *tensors, int count,
+                           GwTensorSource *source, void *context) {
   GW_TRY(write_header(writer, path, tensors, count));
-  for (int i = 0; i < count; i++)
-    GW_TRY(write_bytes(writer, tensors[i].data, gw_type_size(&tensors[i].type)));
+  for (int i = 0; i < count; i++) {
+    const void *data = NULL;
+    GW_TRY(source(context, i, &data));
+    GW_TRY(write_bytes(writer, data, gw_type_size(&tensors[i].type)));
+  }
   GW_TRY(write_block(writer));
   return writer->fs->sync_file(writer->fs, writer->file);
 }
 
-GwStatus gw_safetensors_write(GwFs *fs, const char *path, const GwTensor *tensors, int count,
-                              uint64_t *hash, uint64_t *bytes) {
+GwStatus gw_safetensors_write_from(GwFs *fs, const char *path, const GwTensor *tensors, int count,
+                                   GwTensorSource *source, void *context, uint64_t *hash,
+                                   uint64_t *bytes) {
   Writer *writer = calloc(1, sizeof *writer);
   if (!writer) return gw_fail(GW_MEMORY, "%s: no memory for the write buffer", path);
   writer->fs = fs;
   GwStatus status = GW_OK;
   GW_TRY_GOTO(status, fs->open(fs, path, GW_FILE_CREATE, &writer->file), free_writer);
-  GW_TRY_GOTO(status, write_file(writer, path, tensors, count), close_file);
+  GW_TRY_GOTO(status, write_file(writer, path, tensors, count, source, context), close_file);
   *hash = writer->hash;
   *bytes = writer->bytes;
 close_file:
@@ -112,6 +117,17 @@ close_file:
 free_writer:
   free(writer);
   return status;
+}
+
+static GwStatus data_at_hand(void *context, int i, const void **data) {
+  *data = ((const GwTensor *)context)[i].data;
+  return GW_OK;
+}
+
+GwStatus gw_safetensors_write(GwFs *fs, const char *path, const GwTensor *tensors, int count,
+                              uint64_t *hash, uint64_t *bytes) {
+  return gw_safetensors_write_from(fs, path, tensors, count, data_at_hand,
+                                   (void *)(uintptr_t)tensors, hash, bytes);
 }
 
 /* ---- parsing ---- */

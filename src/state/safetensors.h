@@ -14,6 +14,12 @@ enum { GW_SAFETENSORS_HEADER_MAX = 100000000 }; /* bytes; the public library's l
 GwStatus gw_safetensors_write(GwFs *fs, const char *path, const GwTensor *tensors, int count,
                               uint64_t *hash, uint64_t *bytes);
 
+/* The same for tensors that are made one by one: *data is that of tensor i until the next call. */
+typedef GwStatus GwTensorSource(void *context, int i, const void **data);
+GwStatus gw_safetensors_write_from(GwFs *fs, const char *path, const GwTensor *tensors, int count,
+                                   GwTensorSource *source, void *context, uint64_t *hash,
+                                   uint64_t *bytes);
+
 typedef struct GwSafetensors GwSafetensors;
 /* Parses a file's beginning from memory (what the fuzz target calls): `size` bytes, the length and
  * the whole header among them, of a file of `file_size` bytes, which bounds the offsets. What is

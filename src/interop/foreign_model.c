@@ -1,0 +1,49 @@
+/* What all formats share: a model's buffers, its sizes checked as a recipe's are. */
+#include "interop/foreign_model.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+
+void gw_foreign_model_deinit(GwForeignModel *model) {
+  gw_buffer_destroy(model->params);
+  gw_param_list_deinit(&model->list);
+  if (model->tokenizer) gw_tokenizer_destroy(model->tokenizer);
+  *model = (GwForeignModel){0};
+}
+
+/* Through the text of a recipe, whose reader knows what goes together. */
+static GwStatus check_sizes(const char *file, GwModelRecipe *model) {
+  GwRecipe recipe = gw_recipe_default();
+  char *text = NULL;
+  recipe.model = *model;
+  GW_TRY(gw_recipe_write(&recipe, &text));
+  GwStatus status = gw_recipe_parse(file, text, strlen(text), NULL, 0, &recipe);
+  free(text);
+  *model = recipe.model;
+  return status;
+}
+
+GwStatus gw_foreign_model_allocate(const char *file, uint64_t limit, GwForeignModel *model) {
+  GW_TRY(check_sizes(file, &model->model));
+  GW_TRY(gw_model_params(&model->model, &model->list));
+  if ((uint64_t)model->list.elements > limit)
+    return gw_fail(GW_CORRUPT,
+                   "%s: asks for %" PRId64 " parameters, more than the weights beside it can be",
+                   file, model->list.elements);
+  model->params = gw_buffer_create((size_t)model->list.bytes);
+  if (model->params) return GW_OK;
+  return gw_fail(GW_MEMORY, "%s: no memory for its parameters, %" PRId64 " MiB", file,
+                 model->list.bytes >> 20);
+}
+
+GwStatus gw_foreign_check_finite(const char *file, const char *tensor, const float *values,
+                                 int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    if (values[i] - values[i] != 0)
+      return gw_fail(GW_INVALID, "%s: tensor '%s': element %" PRId64 " is %s", file, tensor, i,
+                     values[i] != values[i] ? "no number (NaN)" : "infinite");
+  return GW_OK;
+}

@@ -1,0 +1,36 @@
+/* A model on its way out of a run or into one: what every format is written from and read into. */
+#ifndef GW_FOREIGN_MODEL_H
+#define GW_FOREIGN_MODEL_H
+
+#include "interop/gguf.h"
+#include "interop/tensor_map.h"
+#include "tokenizer/tokenizer.h"
+
+typedef struct {
+  char name[64];
+  GwModelRecipe model;
+  GwParamList list;
+  void *params;           /* the parameter buffer of `list` */
+  GwTokenizer *tokenizer; /* NULL where the file has none */
+} GwForeignModel;
+
+void gw_foreign_model_deinit(GwForeignModel *model);
+/* Sets up list and buffer for model->model; GW_INVALID naming `file` when its sizes cannot be.
+ * GW_CORRUPT when the parameters are more elements than `limit`: what the file can hold. */
+GwStatus gw_foreign_model_allocate(const char *file, uint64_t limit, GwForeignModel *model);
+
+/* GW_INVALID naming file and tensor unless every value is finite. */
+GwStatus gw_foreign_check_finite(const char *file, const char *tensor, const float *values,
+                                 int64_t count);
+
+/* Writing: `path` is there and whole when the call returns GW_OK, and as it was before otherwise.
+ * `type` is how matrices are stored; vectors, norms and positions stay f32. */
+GwStatus gw_hf_export(GwFs *fs, const GwForeignModel *model, const char *folder, GwGgmlType type);
+GwStatus gw_gguf_export(GwFs *fs, const GwForeignModel *model, const char *path, GwGgmlType type);
+
+/* Reading; *out is zeroed before and to be deinited after success. */
+GwStatus gw_hf_import(GwFs *fs, const char *folder, GwForeignModel *out);
+GwStatus gw_gguf_import(const char *path, GwForeignModel *out);
+GwStatus gw_llama2c_import(const char *path, GwForeignModel *out);
+
+#endif
