@@ -14,6 +14,14 @@ void gw_foreign_model_deinit(GwForeignModel *model) {
   *model = (GwForeignModel){0};
 }
 
+void gw_foreign_set_name(GwForeignModel *model, const char *text, size_t size) {
+  static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._-";
+  size_t count = 0;
+  for (; count < size && count + 1 < sizeof model->name; count++)
+    model->name[count] = text[count] && strchr(plain, text[count]) ? text[count] : '-';
+  model->name[count] = 0;
+}
+
 /* Through the text of a recipe, whose reader knows what goes together. */
 static GwStatus check_sizes(const char *file, GwModelRecipe *model) {
   GwRecipe recipe = gw_recipe_default();

@@ -15,6 +15,8 @@ typedef struct {
 } GwForeignModel;
 
 void gw_foreign_model_deinit(GwForeignModel *model);
+/* Takes as much of a name from elsewhere as fits, with - for all but plain characters. */
+void gw_foreign_set_name(GwForeignModel *model, const char *text, size_t size);
 /* Sets up list and buffer for model->model; GW_INVALID naming `file` when its sizes cannot be.
  * GW_CORRUPT when the parameters are more elements than `limit`: what the file can hold. */
 GwStatus gw_foreign_model_allocate(const char *file, uint64_t limit, GwForeignModel *model);

@@ -273,8 +273,18 @@ static GwStatus read_tokenizer(Reader *r) {
   return status;
 }
 
+static GwStatus read_name(Reader *r) {
+  const char *text = NULL;
+  size_t size = 0;
+  if (!gw_gguf_has(r->file, "general.name")) return GW_OK;
+  GW_TRY(gw_gguf_string(r->file, "general.name", &text, &size));
+  gw_foreign_set_name(r->model, text, size);
+  return GW_OK;
+}
+
 static GwStatus read_all(Reader *r, const GwMap *map) {
   GW_TRY(gw_gguf_parse(r->path, map->data, map->size, &r->file));
+  GW_TRY(read_name(r));
   GW_TRY(read_architecture(r));
   GW_TRY(read_sizes(r, &r->model->model));
   GW_TRY(read_tensors(r));

@@ -152,13 +152,13 @@ static GwStatus read_model(GwFs *fs, const char *path, GwForeignModel *out) {
   return gw_llama2c_import(path, out);
 }
 
-/* The last part of a path, as a recipe's name. */
-static void name_after(const char *path, char *out, size_t size) {
+/* Names the model by the last part of a path. */
+static void name_after(GwForeignModel *model, const char *path) {
   size_t end = strlen(path);
   while (end > 1 && path[end - 1] == '/') end--;
   size_t begin = end;
   while (begin > 0 && path[begin - 1] != '/') begin--;
-  snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
+  gw_foreign_set_name(model, path + begin, end - begin);
 }
 
 static GwStatus save_params(GwFs *fs, const GwForeignModel *model, const GwRecipe *recipe,
@@ -178,12 +178,12 @@ static GwStatus save_params(GwFs *fs, const GwForeignModel *model, const GwRecip
 }
 
 /* The recipe comes last: a folder without it is no run. */
-static GwStatus write_run(GwFs *fs, const GwForeignModel *model, const char *path, const char *run,
+static GwStatus write_run(GwFs *fs, const GwForeignModel *model, const char *run,
                           GwImportReport *report) {
   char place[GW_PATH_MAX], *text = NULL;
   GwRecipe recipe = gw_recipe_default();
   recipe.model = model->model;
-  name_after(path, recipe.name, sizeof recipe.name);
+  snprintf(recipe.name, sizeof recipe.name, "%s", model->name);
   GW_TRY(gw_fs_make_dirs(fs, run));
   GW_TRY(gw_fs_path(place, "%s/checkpoints", run));
   GW_TRY(save_params(fs, model, &recipe, place, report));
@@ -207,7 +207,8 @@ GwStatus gw_import(const char *path, const char *run, GwImportReport *out) {
   GwImportReport report = {0};
   GW_TRY(check_free(fs, run, true));
   GW_TRY(read_model(fs, path, &model));
-  GwStatus status = write_run(fs, &model, path, run, &report);
+  if (!model.name[0]) name_after(&model, path);
+  GwStatus status = write_run(fs, &model, run, &report);
   gw_foreign_model_deinit(&model);
   if (status == GW_OK) *out = report;
   return status;

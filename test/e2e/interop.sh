@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Weights out of a run and into another, in every format, as a user types it.
+# interop.sh SOURCE BINARY
+set -uo pipefail
+source "$(dirname "$0")/checks.bash"
+
+for i in $(seq 500); do
+  echo "Line $i of the text: $((i * 7919 % 1009)) birds, $((i * 104729 % 997)) miles."
+done >"$work/text.txt"
+run prepare --out "$work/data" --tokenizer bpe --vocab-size 320 "$work/text.txt"
+check "prepare succeeds" test $code -eq 0
+
+declare -A recipes=(
+  [gpt2]="model.family=gpt2"
+  [llama]="model.family=llama model.kv_heads=2 model.tie_embeddings=false"
+  [qwen3]="model.family=llama model.kv_heads=2 model.qk_norm=true model.tie_embeddings=true"
+)
+sizes="model.layers=2 model.width=64 model.heads=4 model.context=64"
+echo '{}' >"$work/recipe.yaml"
+greedy="--prompt Line --tokens 24 --temperature 0"
+for name in gpt2 llama qwen3; do
+  run train "$work/recipe.yaml" --data "$work/data" --run "$work/$name" $sizes ${recipes[$name]} \
+    train.steps=20 train.lanes=1 train.lane_batch=4
+  check "$name: train succeeds" test $code -eq 0
+  run generate "$work/$name" $greedy
+  text=$out
+  for format in hf gguf; do
+    exported=$work/$name-$format
+    run export "$work/$name" --to $format "$exported"
+    check "$name: export to $format succeeds" test $code -eq 0
+    check "$name: $format gives the same logits" has "$out" "differ by 0 at most"
+    run export "$work/$name" --to $format "$exported"
+    check "$name: nothing is written over" test $code -eq 1
+    check "$name: that is said" has "$err" "is there already"
+    run import "$exported" --run "$work/$name-from-$format"
+    check "$name: import from $format succeeds" test $code -eq 0
+    run generate "$work/$name-from-$format" $greedy
+    check "$name: $format gives the same text" test "$out" = "$text"
+    run export "$work/$name-from-$format" --to $format "$exported-again"
+    check "$name: $format goes out as it came in" diff -r "$exported" "$exported-again"
+  done
+  check "$name: both imports are one state" test \
+    "$("$godwit" hash "$work/$name-from-hf" 2>/dev/null)" = \
+    "$("$godwit" hash "$work/$name-from-gguf" 2>/dev/null)"
+  check "$name: an import is a run for eval" "$godwit" eval "$work/$name-from-hf" \
+    --text "$work/text.txt" >/dev/null 2>&1
+done
+
+run export "$work/llama" --to gguf --dtype q8_0 --json "$work/q8.gguf"
+check "q8_0 succeeds" test $code -eq 0
+check "q8_0 takes less" test "$(stat -c %s "$work/q8.gguf")" -lt "$(stat -c %s "$work/llama-gguf")"
+run export "$work/llama" --to hf --dtype q8_0 "$work/q8"
+check "a folder in q8_0 is refused" test $code -eq 1
+check "nothing is left of it" test ! -e "$work/q8" -a ! -e "$work/q8.tmp"
+run export "$work/llama" --to onnx "$work/x"
+check "another format is misuse" test $code -eq 2
+run import "$work/llama-hf"
+check "an import wants a run" has "$err" "--run DIR"
+run import "$work/nothing" --run "$work/x"
+check "a missing file is named" has "$err" "nothing: does not exist"
+run import "$work/llama-hf" --run "$work/llama"
+check "a run is not written over" has "$err" "is there already"
+truncate -s -5 "$work/llama-hf/model.safetensors"
+run import "$work/llama-hf" --run "$work/x"
+check "a short file is refused" test $code -eq 1
+check "it is named" has "$err" "model.safetensors"
+check "no run is left of it" test ! -e "$work/x"
+
+stories=$source/../shared/data/stories260K
+if [ -d "$stories" ]; then
+  run import "$stories/stories260K.bin" --run "$work/stories"
+  check "llama2.c's model comes in" test $code -eq 0
+  run generate "$work/stories" --ids 1 --tokens 256 --temperature 0
+  wanted=$(tr -d '[]\n ' <"$stories/greedy_ids_256.json" | tr ',' ' ')
+  check "it goes on as published" test "${out# }" = "$wanted"
+  run generate "$work/stories" --prompt "Once upon"
+  check "without a tokenizer there is no text" has "$err" "no tokenizer.json"
+else
+  echo "skipped: no ../shared/data/stories260K"
+fi
+run generate "$work/llama" --ids 1,320
+check "an id out of range is named" has "$err" "'320' is no token"
+finish
