@@ -24,15 +24,16 @@ typedef enum {
 typedef enum { GW_PROFILE_F32, GW_PROFILE_BF16 } GwProfile;
 
 typedef struct {
-  GwProfile dtype;  /* key `dtype`: f32 | bf16, the operands of matrix products; all else is f32 */
-  GwFamily family;  /* llama | gpt2 */
-  int32_t layers;   /* L */
-  int32_t width;    /* C */
-  int32_t heads;    /* H; the head size is width / heads, even */
-  int32_t kv_heads; /* Hkv, divides heads; 0 means heads (gpt2: must equal heads) */
-  int32_t hidden;   /* F; 0 means 4 C (gpt2, gelu, relu2) or 8/3 C rounded up to 32 (swiglu) */
-  int32_t context;  /* T, tokens */
-  int32_t vocab_size;      /* V; 0 means taken from the data */
+  GwProfile dtype; /* key `dtype`: f32 | bf16, the operands of matrix products; all else is f32 */
+  GwFamily family; /* llama | gpt2 */
+  int32_t layers;  /* L */
+  int32_t width;   /* C */
+  int32_t heads;   /* H */
+  int32_t head_width; /* of a head, even; 0 means width / heads (gpt2: must be 0) */
+  int32_t kv_heads;   /* Hkv, divides heads; 0 means heads (gpt2: must equal heads) */
+  int32_t hidden;     /* F; 0 means 4 C (gpt2, gelu, relu2) or 8/3 C rounded up to 32 (swiglu) */
+  int32_t context;    /* T, tokens */
+  int32_t vocab_size; /* V; 0 means taken from the data */
   GwActivation activation; /* llama: swiglu (default) or relu2; gpt2: gelu */
   bool qk_norm;            /* RMSNorm on each head's q and k before the rotation (llama) */
   bool tie_embeddings;     /* the head shares the token embedding (gpt2: always) */
@@ -86,6 +87,9 @@ typedef struct {
   GwTrainRecipe train;
   GwDataRecipe data;
 } GwRecipe;
+
+/* Elements of a head: head_width or, where that is 0, width / heads. */
+int32_t gw_model_head_width(const GwModelRecipe *model);
 
 /* "f32", "bf16" */
 const char *gw_profile_name(GwProfile profile);

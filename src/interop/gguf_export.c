@@ -38,9 +38,9 @@ static void put_sizes(GwGgufHead *head, const GwForeignModel *foreign, const cha
   PUT("attention.head_count", m->heads);
   if (!gpt2) {
     PUT("attention.head_count_kv", m->kv_heads);
-    PUT("attention.key_length", m->width / m->heads);
-    PUT("attention.value_length", m->width / m->heads);
-    PUT("rope.dimension_count", m->width / m->heads);
+    PUT("attention.key_length", gw_model_head_width(m));
+    PUT("attention.value_length", gw_model_head_width(m));
+    PUT("rope.dimension_count", gw_model_head_width(m));
     gw_gguf_put_f32(head, key_of(key, architecture, "rope.freq_base"), (float)m->rope_theta);
   }
   PUT("vocab_size", m->vocab_size);

@@ -83,14 +83,16 @@ static GwStatus read_llama(const Reader *r, GwModelRecipe *m) {
   GW_TRY(read_size(r, "attention.head_count_kv", m->heads, &m->kv_heads));
   GW_TRY(read_real(r, "attention.layer_norm_rms_epsilon", 0, &m->norm_epsilon));
   GW_TRY(read_real(r, "rope.freq_base", 10000, &m->rope_theta));
-  int32_t fair = m->width / m->heads;
-  GW_TRY(read_size(r, "attention.key_length", fair, &head));
-  GW_TRY(read_size(r, "rope.dimension_count", fair, &turned));
-  if (m->width % m->heads != 0 || head != fair || turned != fair)
+  int32_t usual = m->width < m->heads ? 1 : m->width / m->heads, values = 0;
+  GW_TRY(read_size(r, "attention.key_length", usual, &head));
+  GW_TRY(read_size(r, "attention.value_length", head, &values));
+  GW_TRY(read_size(r, "rope.dimension_count", head, &turned));
+  if (values != head || turned != head)
     return gw_fail(GW_UNSUPPORTED,
-                   "%s: heads of %" PRId32 ", of which %" PRId32 " are turned; in godwit both are "
-                   "embedding_length / head_count, here %" PRId32 " / %" PRId32,
-                   r->path, head, turned, m->width, m->heads);
+                   "%s: keys of %" PRId32 ", of which %" PRId32 " are turned, and values of "
+                   "%" PRId32 "; in godwit all are as wide",
+                   r->path, head, turned, values);
+  if (head != usual || m->width % m->heads != 0) m->head_width = head;
   if (!gw_gguf_find(r->file, "rope_freqs.weight")) return GW_OK;
   return gw_fail(GW_UNSUPPORTED, "%s: rope_freqs.weight scales rotary positions, godwit does not",
                  r->path);

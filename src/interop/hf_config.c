@@ -38,7 +38,7 @@ static json_t *write_llama(const GwModelRecipe *m) {
                    "architectures", m->qk_norm ? "Qwen3ForCausalLM" : "LlamaForCausalLM",
                    "hidden_size", (int)m->width, "intermediate_size", (int)m->hidden,
                    "num_hidden_layers", (int)m->layers, "num_attention_heads", (int)m->heads,
-                   "num_key_value_heads", (int)m->kv_heads, "head_dim", (int)(m->width / m->heads),
+                   "num_key_value_heads", (int)m->kv_heads, "head_dim", (int)gw_model_head_width(m),
                    "max_position_embeddings", (int)m->context, "rms_norm_eps", m->norm_epsilon,
                    "hidden_act", "silu", "attention_bias", 0, "mlp_bias", 0, "rope_theta",
                    m->rope_theta, "rope_scaling");
@@ -167,13 +167,9 @@ static GwStatus read_llama(const Reader *reader, bool qwen3, GwModelRecipe *m) {
   GW_TRY(read_count(reader, "num_key_value_heads", m->heads, &m->kv_heads));
   GW_TRY(read_count(reader, "max_position_embeddings", 2048, &m->context));
   GW_TRY(read_positive(reader, reader->config, "rms_norm_eps", 1e-6, &m->norm_epsilon));
-  int32_t fair = m->width / m->heads;
-  GW_TRY(read_count(reader, "head_dim", qwen3 ? 128 : fair, &head));
-  if (head != fair || m->width % m->heads != 0)
-    return gw_fail(GW_UNSUPPORTED,
-                   "%s: 'head_dim' is %d, and in godwit a head has hidden_size / "
-                   "num_attention_heads, here %d / %d",
-                   reader->file, head, m->width, m->heads);
+  int32_t usual = m->width < m->heads ? 1 : m->width / m->heads;
+  GW_TRY(read_count(reader, "head_dim", qwen3 ? 128 : usual, &head));
+  if (head != usual || m->width % m->heads != 0) m->head_width = head;
   GW_TRY(read_rope(reader, m));
   GW_TRY(want_text(reader, "hidden_act", silu));
   GW_TRY(want_flag(reader, "attention_bias", false));

@@ -121,8 +121,7 @@ static GwType foreign_type(const GwForeignTensor *tensor, const GwParamList *lis
 
 /* A row whose parameter this model doesn't have is none: an untied head, QK-norm. */
 static GwStatus add_row(Maker *maker, const Row *row, int layer) {
-  GwForeignTensor tensor = {.layout = row->layout,
-                            .head = maker->model->width / maker->model->heads};
+  GwForeignTensor tensor = {.layout = row->layout, .head = gw_model_head_width(maker->model)};
   gw_layer_name(tensor.name, row->foreign, layer);
   for (int i = 0; i < GW_SOURCES_MAX && row->own[i]; i++) {
     char own[GW_NAME_MAX];

@@ -55,7 +55,7 @@ GwHidden gw__llama(GwModelBuilder *b) {
   const GwModelRecipe *m = b->model;
   Sizes s = {.width = m->width,
              .hidden = m->hidden,
-             .head = m->width / m->heads,
+             .head = gw_model_head_width(m),
              .heads = m->heads,
              .kv_heads = m->kv_heads,
              .epsilon = m->norm_epsilon};

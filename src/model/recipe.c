@@ -67,23 +67,28 @@ static void resolve_sizes(GwModelRecipe *model) {
       gated ? (int32_t)gw_align_up((size_t)gw_ceil_div(8 * (int64_t)width, 3), 32) : 4 * width;
 }
 
+int32_t gw_model_head_width(const GwModelRecipe *model) {
+  return model->head_width > 0 ? model->head_width : model->width / model->heads;
+}
+
 static GwStatus check_heads(const GwRecipeOutline *outline, const GwModelRecipe *model) {
-  if (model->width % model->heads != 0)
+  if (model->head_width == 0 && model->width % model->heads != 0)
     return gw__recipe_outline_reject(outline, "model.heads",
                                      "is %d, which does not divide "
-                                     "model.width (%d)",
+                                     "model.width (%d); or set model.head_width",
                                      model->heads, model->width);
   if (model->heads % model->kv_heads != 0)
     return gw__recipe_outline_reject(outline, "model.kv_heads",
                                      "is %d, which does not divide "
                                      "model.heads (%d)",
                                      model->kv_heads, model->heads);
-  int32_t head_size = model->width / model->heads;
-  if (head_size % 2 != 0 || head_size > HEAD_SIZE_MAX)
-    return gw__recipe_outline_reject(outline, "model.heads",
-                                     "is %d, which makes heads of %d (model.width / model.heads); "
-                                     "the head size must be even and at most %d",
-                                     model->heads, head_size, HEAD_SIZE_MAX);
+  int32_t head_width = gw_model_head_width(model);
+  if (head_width < 2 || head_width % 2 != 0 || head_width > HEAD_SIZE_MAX)
+    return gw__recipe_outline_reject(outline,
+                                     model->head_width > 0 ? "model.head_width" : "model.heads",
+                                     "makes heads of %d (model.head_width, else model.width / "
+                                     "model.heads); the head size must be even and at most %d",
+                                     head_width, HEAD_SIZE_MAX);
   return GW_OK;
 }
 
@@ -99,6 +104,8 @@ static GwStatus check_gpt2(const GwRecipeOutline *outline, const GwModelRecipe *
                                      model->kv_heads, model->heads);
   if (model->qk_norm) return gw__recipe_outline_reject(outline, "model.qk_norm", only_llama);
   if (model->window != 0) return gw__recipe_outline_reject(outline, "model.window", only_llama);
+  if (model->head_width != 0)
+    return gw__recipe_outline_reject(outline, "model.head_width", only_llama);
   if (model->rope_theta != gw_recipe_default().model.rope_theta)
     return gw__recipe_outline_reject(outline, "model.rope_theta", only_llama);
   return GW_OK;

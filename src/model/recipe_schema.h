@@ -36,7 +36,7 @@ typedef struct {
 } GwRecipeKey;
 
 enum {
-  GW_RECIPE_KEYS = 44,        /* rows of gw__recipe_keys */
+  GW_RECIPE_KEYS = 45,        /* rows of gw__recipe_keys */
   GW_RECIPE_VALUE_BYTES = 640 /* enough for any value's text, 0 included */
 };
 

@@ -13,8 +13,8 @@
 #include "state/safetensors.h"
 
 static uint64_t seed;
-enum { KINDS = 4 };
-static const char *const NAMES[KINDS] = {"gpt2", "llama", "untied", "qwen3"};
+enum { KINDS = 5 };
+static const char *const NAMES[KINDS] = {"gpt2", "llama", "untied", "qwen3", "wide"};
 
 static GwTokenizer *make_tokenizer(void) {
   static const char text[] = "the cat sat on the mat and the cat ate the rat, that's that.";
@@ -41,7 +41,8 @@ static GwForeignModel make_model(int kind) {
   m->hidden = kind == 0 ? 128 : 96;
   m->context = 24;
   m->vocab_size = 262;
-  m->qk_norm = kind == 3;
+  m->qk_norm = kind >= 3;
+  m->head_width = kind == 4 ? 16 : 0;
   m->tie_embeddings = kind != 2;
   m->norm_epsilon = 1e-5;
   assert_ok(gw_foreign_model_allocate(NAMES[kind], UINT64_MAX, &model));
@@ -77,6 +78,7 @@ static void assert_same_model(const GwForeignModel *a, const GwForeignModel *b, 
   assert_int_equal(x->heads, y->heads);
   assert_int_equal(x->kv_heads, y->kv_heads);
   assert_int_equal(x->hidden, y->hidden);
+  assert_int_equal(x->head_width, y->head_width);
   assert_int_equal(x->context, y->context);
   assert_int_equal(x->qk_norm, y->qk_norm);
   assert_int_equal(x->tie_embeddings, y->tie_embeddings);
@@ -282,7 +284,7 @@ static void configs_of_other_models_are_refused(void **state) {
   assert_config_refused(1, "hidden_size", NULL, GW_CORRUPT, "'hidden_size' is missing");
   assert_config_refused(1, "hidden_size", "-5", GW_CORRUPT, "'hidden_size'");
   assert_config_refused(1, "hidden_size", "1e99", GW_CORRUPT, "'hidden_size'");
-  assert_config_refused(1, "head_dim", "16", GW_UNSUPPORTED, "'head_dim'");
+  assert_config_refused(1, "head_dim", "0", GW_CORRUPT, "'head_dim'");
   assert_config_refused(1, "hidden_act", "\"gelu\"", GW_UNSUPPORTED, "'hidden_act'");
   assert_config_refused(1, "attention_bias", "true", GW_UNSUPPORTED, "'attention_bias'");
   assert_config_refused(1, "attention_bias", "7", GW_CORRUPT, "'attention_bias'");
