@@ -1,7 +1,7 @@
 # A thin front on CMake and its presets (CMakePresets.json). build/ is the release build; the
 # presets gcc, clang, asan and fuzz live in folders of the same name inside it.
 .DEFAULT_GOAL := build
-.PHONY: build test demo check format format-check tidy soak fuzz clean help
+.PHONY: build test test-interop demo check format format-check tidy soak fuzz clean help
 .PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft
 .PHONY: bench-ranks bench-world bench-tokenizer
 
@@ -22,6 +22,11 @@ build: ## build build/godwit (the default)
 test: ## install what is missing, build, run the whole test suite
 	@tools/install-packages.sh test
 	@tools/run-tests.sh gcc
+
+test-interop: ## what godwit writes, read by transformers and others from pip
+	@tools/install-packages.sh test
+	@tools/build.sh gcc
+	@venv=$$(tools/peers.sh interop) && "$$venv/bin/python" test/interop/interop_test.py build/gcc
 
 demo: ## train on the King James Bible in minutes and compare with compressors
 	@tools/demo.sh

@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
-# usage: peers.sh torch|tokenizers
+# usage: peers.sh torch|tokenizers|interop
 # Installs what godwit is compared with, once: from pip in a virtual environment of its own, outside
 # the checkout, in pinned versions. PyTorch takes several GB on disk, as pip's build carries CUDA
 # along. Prints the environment's path. Where it cannot be had it says so and fails; benchmarks then
 # run without peers. `make bench-train PEERS=no` does not even try.
 set -euo pipefail
 
+folder=$1-venv
 case $1 in
   torch) requirements=(torch==2.15.0 numpy==2.4.6 setuptools==84.2.1) ;;
   tokenizers) requirements=(tiktoken==0.14.0 tokenizers==0.23.3) ;;
-  *) echo "usage: peers.sh torch|tokenizers" >&2 && exit 2 ;;
+  interop) # beside PyTorch, which is large
+    folder=torch-venv
+    requirements=(torch==2.15.0 numpy==2.4.6 setuptools==84.2.1 transformers==5.24.0
+      safetensors==0.8.0 tokenizers==0.23.3)
+    ;;
+  *) echo "usage: peers.sh torch|tokenizers|interop" >&2 && exit 2 ;;
 esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godwit
-venv=$cache/$1-venv
+venv=$cache/$folder
 
 # Whether every pinned version is there.
 complete() {

@@ -1,0 +1,61 @@
+/* What the interop tests ask of godwit that no command prints.
+ *
+ *   interop_helper logits RUN ID,ID...     of what follows these tokens, one per line
+ *   interop_helper encode TOKENIZER FILE   the ids of a text, special tokens as plain text */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/backend_cpu.h"
+#include "infer/decoder.h"
+#include "infer/loaded_model.h"
+
+enum { IDS_MAX = 4096 };
+
+static GwStatus print_logits(const char *run, char *text) {
+  GwLoadedModel model;
+  const GwBackend *backend = NULL;
+  GwPool *pool = NULL;
+  GwDecoder *decoder = NULL;
+  const float *logits = NULL;
+  int32_t ids[IDS_MAX];
+  int64_t count = 0;
+  for (char *id; (id = strsep(&text, ",")) && count < IDS_MAX;) ids[count++] = atoi(id);
+  GW_TRY(gw_backend_choose("cpu", NULL, &backend));
+  GW_TRY(gw_pool_create(0, &pool));
+  GW_TRY(gw_loaded_model_open(run, &model));
+  GW_TRY(gw_decoder_create(&model.recipe.model, backend, pool, model.params, 1, &decoder));
+  GW_TRY(gw_decoder_push(decoder, ids, count, &logits));
+  for (int32_t i = 0; i < model.recipe.model.vocab_size; i++) printf("%.9g\n", (double)logits[i]);
+  gw_decoder_destroy(decoder);
+  gw_loaded_model_close(&model);
+  gw_pool_destroy(pool);
+  return GW_OK;
+}
+
+static GwStatus print_ids(const char *path, const char *file) {
+  GwTokenizer *tokenizer = NULL;
+  GwTokenIds ids = {0};
+  char *text = NULL;
+  size_t size = 0;
+  GW_TRY(gw_tokenizer_open(gw_fs_disk(), path, &tokenizer));
+  GW_TRY(gw_fs_read_all(gw_fs_disk(), file, 1 << 30, &text, &size));
+  GW_TRY(gw_tokenizer_encode(tokenizer, text, size, &ids));
+  for (size_t i = 0; i < ids.count; i++) printf("%" PRId32 "\n", ids.ids[i]);
+  gw_token_ids_deinit(&ids);
+  gw_tokenizer_destroy(tokenizer);
+  free(text);
+  return GW_OK;
+}
+
+int main(int argc, char **argv) {
+  GwStatus status = GW_USAGE;
+  if (argc == 4 && strcmp(argv[1], "logits") == 0)
+    status = print_logits(argv[2], argv[3]);
+  else if (argc == 4 && strcmp(argv[1], "encode") == 0)
+    status = print_ids(argv[2], argv[3]);
+  if (status == GW_OK) return 0;
+  fprintf(stderr, "interop_helper: %s\n", status == GW_USAGE ? "wrong usage" : gw_error_message());
+  return 1;
+}

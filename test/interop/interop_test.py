@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""`make test-interop`: what godwit writes, read by those it is written for.
+
+usage: interop_test.py BINARY [RANKS]
+
+BINARY is the folder with godwit and interop_helper. Small models of every family are trained and
+exported. transformers must give their logits to 1e-4 and the same 64 greedy tokens; llama.cpp
+(llama-cpp-python, where it is installed) the same greedy tokens from the GGUF file; tokenizers the
+same ids for all kinds of text. RANKS, a folder with tiktoken's rank files, adds tiktoken.
+"""
+
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+GREEDY = 64
+TOLERANCE = 1e-4
+SIZES = ["model.layers=2", "model.width=64", "model.heads=4", "model.context=128",
+         "train.steps=60", "train.lanes=1", "train.lane_batch=4"]
+MODELS = {
+    "gpt2": ["model.family=gpt2"],
+    "llama": ["model.kv_heads=2", "model.tie_embeddings=false"],
+    "llama-tied": ["model.kv_heads=4", "model.tie_embeddings=true", "model.rope_theta=500000"],
+    "qwen3": ["model.kv_heads=2", "model.qk_norm=true", "model.tie_embeddings=true"],
+    "qwen3-wide": ["model.kv_heads=2", "model.qk_norm=true", "model.head_width=32"],
+}
+
+checks = failures = 0
+
+
+def check(what, holds):
+    global checks, failures
+    checks += 1
+    if not holds:
+        failures += 1
+        print(f"FAILED: {what}", flush=True)
+
+
+def run(*command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{command[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def words_text(lines):
+    words = "the a cat dog of and to in it's don't 12 345 Über naïve 中文 слово\tx \n".split(" ")
+    source = random.Random(7)
+    return "\n".join(" ".join(source.choice(words) for _ in range(12)) + "." for _ in range(lines))
+
+
+def odd_texts():
+    """Texts where splitting is easily done otherwise."""
+    pieces = ["a", "B", "it's", " DON'T", "12345", ". ", "\n", "\r\n", " ", "  ", "\t", "/", "}\n",
+              "\u3000", "中文", "。", "\xa0", "e\u0301", "ſ", "Été", "\u2028", "_", "-", "😀", "<|x|>"]
+    source = random.Random(8)
+    for _ in range(300):
+        yield "".join(source.choice(pieces) for _ in range(source.randrange(1, 40)))
+
+
+def train_models(godwit, work):
+    (work / "text.txt").write_text(words_text(3000), encoding="utf-8")
+    (work / "recipe.yaml").write_text("{}\n")
+    run(godwit, "prepare", "--out", work / "data", "--tokenizer", "bpe", "--vocab-size", 400,
+        work / "text.txt")
+    for name, keys in MODELS.items():
+        run(godwit, "train", work / "recipe.yaml", "--data", work / "data", "--run", work / name,
+            *SIZES, *keys)
+        run(godwit, "export", work / name, "--to", "hf", work / f"{name}-hf")
+        run(godwit, "export", work / name, "--to", "gguf", work / f"{name}.gguf")
+
+
+def greedy_of(godwit, run_folder, ids):
+    out = run(godwit, "generate", run_folder, "--ids", ",".join(map(str, ids)), "--tokens", GREEDY,
+              "--temperature", 0)
+    return [int(word) for word in out.split()]
+
+
+def test_transformers(godwit, helper, work, ids):
+    import torch
+    import transformers
+    transformers.logging.set_verbosity_error()
+    for name in MODELS:
+        model = transformers.AutoModelForCausalLM.from_pretrained(work / f"{name}-hf",
+                                                                  dtype=torch.float32).eval()
+        with torch.no_grad():
+            theirs = model(torch.tensor([ids])).logits[0, -1].tolist()
+            made = model.generate(torch.tensor([ids]), max_new_tokens=GREEDY, do_sample=False,
+                                  eos_token_id=None, pad_token_id=0)[0][len(ids):].tolist()
+        ours = [float(line) for line in
+                run(helper, "logits", work / name, ",".join(map(str, ids))).split()]
+        gap = max(abs(a - b) for a, b in zip(ours, theirs))
+        check(f"{name}: {len(theirs)} logits", len(ours) == len(theirs))
+        check(f"{name}: logits differ by {gap:g}", gap <= TOLERANCE)
+        greedy = greedy_of(godwit, work / name, ids)
+        check(f"{name}: greedy tokens", greedy == made[:len(greedy)] and greedy)
+        print(f"transformers {transformers.__version__}, {type(model).__name__} ({name}): logits "
+              f"differ by {gap:.2g} at most, {len(greedy)} greedy tokens", flush=True)
+
+
+def test_llama_cpp(godwit, helper, work, ids):
+    try:
+        import llama_cpp
+    except ImportError:
+        print("skipped: llama-cpp-python is not installed")
+        return
+    for name in MODELS:
+        model = llama_cpp.Llama(str(work / f"{name}.gguf"), n_ctx=128, verbose=False)
+        made = []
+        for token in model.generate(ids, temp=0.0, repeat_penalty=1.0):
+            made.append(token)
+            if len(made) == GREEDY:
+                break
+        greedy = greedy_of(godwit, work / name, ids)
+        check(f"{name}: llama.cpp's greedy tokens", greedy and greedy == made[:len(greedy)])
+        text = "it's 12 中文 of the cats,  and\nmore"
+        (work / "one.txt").write_text(text, encoding="utf-8")
+        ours = [int(line) for line in
+                run(helper, "encode", work / name / "tokenizer.json", work / "one.txt").split()]
+        check(f"{name}: llama.cpp's tokens",
+              model.tokenize(text.encode(), add_bos=False, special=False) == ours)
+        print(f"llama.cpp {llama_cpp.__version__} ({name}): {len(greedy)} greedy tokens")
+
+
+def encode_all(helper, work, tokenizer, texts):
+    for text in texts:
+        (work / "odd.txt").write_bytes(text.encode("utf-8"))
+        yield [int(line) for line in run(helper, "encode", tokenizer, work / "odd.txt").split()]
+
+
+def test_tokenizers(helper, work):
+    import tokenizers
+    theirs = tokenizers.Tokenizer.from_file(str(work / "gpt2-hf" / "tokenizer.json"))
+    texts = list(odd_texts())
+    for text, ours in zip(texts, encode_all(helper, work, work / "gpt2-hf", texts)):
+        check(f"tokenizers: {text!r}", theirs.encode(text, add_special_tokens=False).ids == ours)
+    print(f"tokenizers {tokenizers.__version__}: {len(texts)} texts")
+
+
+def main():
+    binary = pathlib.Path(sys.argv[1])
+    godwit, helper = binary / "godwit", binary / "test" / "interop_helper"
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        train_models(godwit, work)
+        ids = next(encode_all(helper, work, work / "gpt2-hf", ["it's 12 中文 of the cats"]))
+        test_transformers(godwit, helper, work, ids)
+        test_llama_cpp(godwit, helper, work, ids)
+        test_tokenizers(helper, work)
+    print(f"{checks} checks, {failures} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
