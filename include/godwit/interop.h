@@ -35,7 +35,7 @@ typedef struct {
 
 /* Makes the run `run`, at step 0, of what `path` is: a folder as transformers saves it (gpt2,
  * llama, qwen3), a GGUF file of these architectures, or a model of llama2.c, which brings no
- * tokenizer. GW_EXISTS when there is a run. */
+ * tokenizer; nor need a folder have one. GW_EXISTS when there is a run. */
 GwStatus gw_import(const char *path, const char *run, GwImportReport *out);
 
 #endif

@@ -25,6 +25,9 @@ GwStatus gw_foreign_model_allocate(const char *file, uint64_t limit, GwForeignMo
 GwStatus gw_foreign_check_finite(const char *file, const char *tensor, const float *values,
                                  int64_t count);
 
+/* What an export has behind its name until it is whole; one that is there is written over. */
+#define GW_EXPORT_ASIDE ".godwit-tmp"
+
 /* Writing: `path` is there and whole when the call returns GW_OK, and as it was before otherwise.
  * `type` is how matrices are stored; vectors, norms and positions stay f32. */
 GwStatus gw_hf_export(GwFs *fs, const GwForeignModel *model, const char *folder, GwGgmlType type);

@@ -222,7 +222,7 @@ GwStatus gw_gguf_export(GwFs *fs, const GwForeignModel *model, const char *path,
   const char *architecture = NULL;
   GW_TRY(gw_foreign_architecture(&model->model, &architecture));
   char aside[GW_PATH_MAX];
-  GW_TRY(gw_fs_path(aside, "%s.tmp", path));
+  GW_TRY(gw_fs_path(aside, "%s" GW_EXPORT_ASIDE, path));
   GwTensorMap map = {0};
   GW_TRY(gw_tensor_map_create(&model->model, &model->list, GW_FORMAT_GGUF, &map));
   GwStatus status = write_file(fs, model, architecture, &map, aside, type);

@@ -168,7 +168,7 @@ GwStatus gw_hf_export(GwFs *fs, const GwForeignModel *model, const char *folder,
   char aside[GW_PATH_MAX];
   const char *architecture = NULL;
   GW_TRY(gw_foreign_architecture(&model->model, &architecture));
-  GW_TRY(gw_fs_path(aside, "%s.tmp", folder));
+  GW_TRY(gw_fs_path(aside, "%s" GW_EXPORT_ASIDE, folder));
   GW_TRY(gw_fs_remove_tree(fs, aside));
   GW_TRY(gw_fs_make_dirs(fs, aside));
   Writer writer = {.fs = fs, .folder = aside, .model = model, .type = type};

@@ -191,6 +191,17 @@ static GwStatus check_rest(Reader *r, Shard *shard, int entry) {
                  name);
 }
 
+/* A folder may have none, or one that no other program than its own reads. */
+static GwStatus read_tokenizer(Reader *r) {
+  static const char *const names[] = {"tokenizer.json", "vocab.json"};
+  char path[GW_PATH_MAX];
+  for (size_t i = 0; i < GW_COUNT_OF(names); i++) {
+    GW_TRY(gw_fs_path(path, "%s/%s", r->folder, names[i]));
+    if (r->fs->exists(r->fs, path)) return gw_tokenizer_open(r->fs, path, &r->model->tokenizer);
+  }
+  return GW_OK;
+}
+
 static GwStatus read_all(Reader *r) {
   char path[GW_PATH_MAX];
   json_t *config = NULL;
@@ -211,7 +222,7 @@ static GwStatus read_all(Reader *r) {
   for (int i = 0; i < r->shard_count; i++)
     for (int entry = 0; entry < gw_safetensors_count(r->shards[i].file); entry++)
       GW_TRY(check_rest(r, &r->shards[i], entry));
-  return gw_tokenizer_open(r->fs, r->folder, &r->model->tokenizer);
+  return read_tokenizer(r);
 }
 
 GwStatus gw_hf_import(GwFs *fs, const char *folder, GwForeignModel *out) {

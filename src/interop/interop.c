@@ -83,7 +83,7 @@ static GwStatus compare(const GwForeignModel *a, const GwForeignModel *b, GwPool
 
 /* Reads what was written as anybody would, and compares. */
 static GwStatus check_export(GwFs *fs, const GwForeignModel *model, const char *path, bool hf,
-                             GwExportReport *report) {
+                             bool exact, GwExportReport *report) {
   GwForeignModel back = {0};
   GwPool *pool = NULL;
   GW_TRY(hf ? gw_hf_import(fs, path, &back) : gw_gguf_import(path, &back));
@@ -92,6 +92,9 @@ static GwStatus check_export(GwFs *fs, const GwForeignModel *model, const char *
     status = gw_fail(GW_CORRUPT, "%s: the tokenizer came back as another one", path);
   if (status == GW_OK) status = gw_pool_create(0, &pool);
   if (status == GW_OK) status = compare(model, &back, pool, report);
+  if (status == GW_OK && exact && report->largest_gap != 0)
+    status = gw_fail(GW_CORRUPT, "%s: read again, it is another model: logits differ by %g", path,
+                     report->largest_gap);
   gw_pool_destroy(pool);
   gw_foreign_model_deinit(&back);
   return status;
@@ -111,7 +114,7 @@ static GwStatus export_model(const GwForeignModel *model, const GwExportOptions 
   GW_TRY(check_free(fs, path, hf));
   GW_TRY(hf ? gw_hf_export(fs, model, path, type) : gw_gguf_export(fs, model, path, type));
   report->parameters = model->list.elements;
-  return check_export(fs, model, path, hf, report);
+  return check_export(fs, model, path, hf, type == GW_GGML_F32, report);
 }
 
 GwStatus gw_export(const char *model, const GwExportOptions *options, GwExportReport *out) {

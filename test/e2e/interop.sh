@@ -51,7 +51,7 @@ check "q8_0 succeeds" test $code -eq 0
 check "q8_0 takes less" test "$(stat -c %s "$work/q8.gguf")" -lt "$(stat -c %s "$work/llama-gguf")"
 run export "$work/llama" --to hf --dtype q8_0 "$work/q8"
 check "a folder in q8_0 is refused" test $code -eq 1
-check "nothing is left of it" test ! -e "$work/q8" -a ! -e "$work/q8.tmp"
+check "nothing is left of it" test -z "$(ls -d "$work"/q8* | grep -v gguf)"
 run export "$work/llama" --to onnx "$work/x"
 check "another format is misuse" test $code -eq 2
 run import "$work/llama-hf"
@@ -60,6 +60,9 @@ run import "$work/nothing" --run "$work/x"
 check "a missing file is named" has "$err" "nothing: does not exist"
 run import "$work/llama-hf" --run "$work/llama"
 check "a run is not written over" has "$err" "is there already"
+cp -r "$work/llama-hf" "$work/bare" && rm "$work/bare/tokenizer.json"
+run import "$work/bare" --run "$work/from-bare"
+check "a folder without a tokenizer comes in" has "$out" "no tokenizer"
 truncate -s -5 "$work/llama-hf/model.safetensors"
 run import "$work/llama-hf" --run "$work/x"
 check "a short file is refused" test $code -eq 1

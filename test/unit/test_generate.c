@@ -271,7 +271,7 @@ static void what_does_not_belong_together_is_refused(void **state) {
   assert_ok(gw_run_hash(checkpoint, &found)); /* needs no recipe */
   other.train.optimizer.lr *= 2;
   write_recipe(folder, &other);
-  assert_fails(GW_NOT_FOUND, "tokenizer.json", gw_loaded_model_open(folder, &loaded));
+  assert_fails(GW_MISMATCH, "another recipe", gw_loaded_model_open(folder, &loaded));
   size_t size = 0;
   char *tokenizer = gw_test_read(gw_test_path(run, "tokenizer.json"), &size);
   gw_test_write(gw_test_path(folder, "tokenizer.json"), tokenizer, size);
@@ -292,6 +292,39 @@ static GwGenerateReport generate(GwGenerateOptions options, int threads, const c
   *out = (GwText){0};
   assert_ok(gw_generate(run, &options, collect, out, &report));
   return report;
+}
+
+/* An imported model may have no vocabulary. */
+static void without_a_tokenizer_there_are_ids(void **state) {
+  (void)state;
+  const char *folder = gw_test_path(run, "bare");
+  GwGenerateOptions options = gw_generate_default();
+  GwGenerateReport report = {0};
+  GwText bare = {0}, whole = {0};
+  assert_ok(gw_fs_disk()->make_dir(gw_fs_disk(), folder));
+  save_checkpoint(folder, 2, &model.recipe);
+  write_recipe(folder, &model.recipe);
+  options.prompt = "a";
+  options.prompt_size = 1;
+  assert_fails(GW_NOT_FOUND, "no tokenizer.json",
+               gw_generate(folder, &options, collect, &bare, &report));
+  options = gw_generate_default();
+  options.temperature = 0;
+  options.tokens = 9;
+  options.ids = "\n1, 2,3";
+  assert_ok(gw_generate(folder, &options, collect, &bare, &report));
+  assert_int_equal(report.prompt_tokens, 3);
+  assert_int_equal(report.tokens, 9);
+  assert_ok(gw_generate(run, &options, collect, &whole, &report));
+  assert_true(whole.size > 0 && whole.size <= bare.size); /* which end-of-text may end */
+  assert_memory_equal(bare.data, whole.data, whole.size);
+  static const char *const bad[] = {"", " ,", "1,x", "-1", "1,70000", "99999999999999", "1.5"};
+  for (size_t i = 0; i < GW_COUNT_OF(bad); i++) {
+    options.ids = bad[i];
+    assert_fails(GW_USAGE, "ids: ", gw_generate(folder, &options, collect, &bare, &report));
+  }
+  gw_text_deinit(&bare);
+  gw_text_deinit(&whole);
 }
 
 static void a_seed_gives_one_text(void **state) {
@@ -396,6 +429,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(text_comes_in_whole_characters),
       cmocka_unit_test(the_newest_checkpoint_is_opened),
       cmocka_unit_test(what_does_not_belong_together_is_refused),
+      cmocka_unit_test(without_a_tokenizer_there_are_ids),
       cmocka_unit_test(a_seed_gives_one_text),
       cmocka_unit_test(bad_options_and_a_closed_reader_end_it),
       cmocka_unit_test(a_corpus_and_its_text_evaluate_alike),
