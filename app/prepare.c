@@ -32,8 +32,9 @@ int gw_command_prepare(int argc, char **argv) {
   const GwOption options[] = {
       {"out", "DIR", "folder for the corpus; made when absent", GW_OPTION_TEXT, &prepare.out_dir, 0,
        0},
-      {"tokenizer", "byte|bpe|PATH",
-       "bytes, train BPE on the training part, or a vocabulary: tokenizer.json, vocab.json beside "
+      {"tokenizer", "byte|bpe|bpe-hf|PATH",
+       "bytes, train BPE on the training part (-hf: with the merges that Hugging Face's trainer "
+       "finds), or a vocabulary: tokenizer.json, vocab.json beside "
        "merges.txt, a folder with these, or tiktoken's ranks",
        GW_OPTION_TEXT, &prepare.tokenizer, 0, 0},
       {"vocab-size", "N", "tokens of a trained BPE, the end-of-text token included", GW_OPTION_I32,

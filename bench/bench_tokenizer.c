@@ -70,6 +70,7 @@ static GwStatus train(Bench *b, int64_t *tokens) {
   for (int i = 1; i < b->threads; i++)
     GW_TRY(gw_bpe_trainer_merge(b->seats[0].trainer, b->seats[i].trainer));
   GwTokenizer *trained = NULL;
+  gw_bpe_trainer_break_ties(b->seats[0].trainer, GW_TIES_EARLIER_TOKEN);
   GW_TRY(gw_bpe_trainer_finish(b->seats[0].trainer, b->vocab_size, &trained));
   *tokens = gw_tokenizer_vocab_size(trained);
   gw_tokenizer_destroy(trained);

@@ -15,7 +15,7 @@
 
 typedef struct {
   const char *out_dir;   /* created; must not hold another corpus unless resuming the same one */
-  const char *tokenizer; /* "byte", "bpe", or the path of a vocabulary */
+  const char *tokenizer; /* "byte", "bpe", "bpe-hf", or the path of a vocabulary */
   int32_t vocab_size;    /* bpe: tokens in all, the end-of-text token included; default 4096 */
   double val_fraction;   /* [0, 1); default 0.1 */
   int64_t shard_tokens;  /* a shard ends with the document that reaches it; default 100 million */

@@ -91,7 +91,7 @@ static json_t *split_to_json(const GwManifestSplit *split, const char *name) {
 static json_t *options_to_json(const GwPrepareOptions *options) {
   json_t *object = json_object(), *inputs = json_array();
   json_object_set_new(object, "tokenizer", json_string(options->tokenizer));
-  if (strcmp(options->tokenizer, "bpe") == 0)
+  if (strcmp(options->tokenizer, "bpe") == 0 || strcmp(options->tokenizer, "bpe-hf") == 0)
     json_object_set_new(object, "vocab_size", json_integer(options->vocab_size));
   json_object_set_new(object, "val_fraction", json_real(options->val_fraction));
   json_object_set_new(object, "shard_tokens", json_integer(options->shard_tokens));

@@ -49,8 +49,12 @@ GwPrepareOptions gw_prepare_default(void) {
       .tokenizer = "byte", .vocab_size = 4096, .val_fraction = 0.1, .shard_tokens = 100000000};
 }
 
+static bool is_bpe_hf(const GwPrepareOptions *options) {
+  return strcmp(options->tokenizer, "bpe-hf") == 0;
+}
+
 static bool is_bpe(const GwPrepareOptions *options) {
-  return strcmp(options->tokenizer, "bpe") == 0;
+  return strcmp(options->tokenizer, "bpe") == 0 || is_bpe_hf(options);
 }
 
 static bool reads_stdin(const GwPrepareOptions *options) {
@@ -114,9 +118,10 @@ static uint64_t hash_options(const Preparation *preparation) {
   const GwPrepareOptions *options = preparation->options;
   const GwTokenizer *tokenizer = preparation->tokenizer;
   char text[128];
-  snprintf(text, sizeof text, "%d %" PRId32 " %016" PRIx64 " %.17g %" PRId64, is_bpe(options),
-           is_bpe(options) ? options->vocab_size : 0, tokenizer ? gw_tokenizer_hash(tokenizer) : 0,
-           options->val_fraction, options->shard_tokens);
+  snprintf(text, sizeof text, "%d %" PRId32 " %016" PRIx64 " %.17g %" PRId64,
+           is_bpe(options) + is_bpe_hf(options), is_bpe(options) ? options->vocab_size : 0,
+           tokenizer ? gw_tokenizer_hash(tokenizer) : 0, options->val_fraction,
+           options->shard_tokens);
   const char *licence = options->licence ? options->licence : "";
   return gw_hash_bytes(licence, strlen(licence), gw_hash_string(text));
 }
@@ -289,6 +294,8 @@ static GwStatus count_pieces(Preparation *preparation, Training *training) {
   GW_TRY(gw_pass_visit(&preparation->source, &preparation->survey, &preparation->rule, &visitor));
   for (int t = 1; t < training->threads; t++)
     GW_TRY(gw_bpe_trainer_merge(training->trainers[0], training->trainers[t]));
+  if (is_bpe_hf(preparation->options))
+    gw_bpe_trainer_break_ties(training->trainers[0], GW_TIES_EARLIER_TOKEN);
   return gw_bpe_trainer_finish(training->trainers[0], preparation->options->vocab_size,
                                &preparation->tokenizer);
 }

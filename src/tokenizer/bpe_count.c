@@ -31,6 +31,8 @@ void gw_bpe_trainer_destroy(GwBpeTrainer *trainer) {
   free(trainer);
 }
 
+void gw_bpe_trainer_break_ties(GwBpeTrainer *trainer, GwBpeTies ties) { trainer->ties = ties; }
+
 /* Keeps the table at most half full. */
 static bool grow_slots(GwBpeTrainer *trainer) {
   if (2 * (trainer->piece_count + 1) <= trainer->slot_count) return true;

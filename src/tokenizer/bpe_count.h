@@ -12,6 +12,7 @@ typedef struct {
 } GwBpePiece;
 
 struct GwBpeTrainer {
+  GwBpeTies ties;
   GwSplitter *split;
   uint8_t *bytes;
   size_t byte_count, byte_capacity;

@@ -16,6 +16,7 @@
 
 #include "base/grow.h"
 #include "tokenizer/bpe_count.h"
+#include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer_table.h"
 
 #define NONE UINT32_MAX
@@ -40,6 +41,8 @@ typedef struct {
 } Candidate;
 
 typedef struct {
+  GwBpeTies ties;
+  GwByteAlphabet alphabet;
   const GwBpePiece *pieces;
   Place *places;
   uint32_t place_count;
@@ -66,10 +69,19 @@ static int compare_tokens(GwTokenText a, GwTokenText b) {
   return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
+/* The place of a token in the order of age: bytes by their character, merged tokens after them. */
+static int32_t age_of(const Merger *merger, int32_t id) {
+  return id < 256 ? merger->alphabet.code[id] : GW_ALPHABET_END + id;
+}
+
 /* Whether a is to be merged before b. */
 static bool is_before(const Merger *merger, Candidate a, Candidate b) {
   if (a.count != b.count) return a.count > b.count;
   const Pair *x = &merger->pairs[a.pair], *y = &merger->pairs[b.pair];
+  if (merger->ties == GW_TIES_EARLIER_TOKEN) {
+    if (x->left != y->left) return age_of(merger, x->left) < age_of(merger, y->left);
+    return age_of(merger, x->right) < age_of(merger, y->right);
+  }
   int order = compare_tokens(merger->tokens[x->left], merger->tokens[y->left]);
   if (order == 0) order = compare_tokens(merger->tokens[x->right], merger->tokens[y->right]);
   return order > 0;
@@ -275,7 +287,8 @@ GwStatus gw_bpe_trainer_finish(GwBpeTrainer *trainer, int32_t vocab_size, GwToke
                    "a vocabulary of %d tokens cannot hold 256 bytes and the end-of-text token: "
                    "give 257 or more",
                    vocab_size);
-  Merger merger = {0};
+  Merger merger = {.ties = trainer->ties};
+  gw_byte_alphabet_init(&merger.alphabet);
   GwStatus status = train(&merger, trainer, vocab_size);
   if (status == GW_OK) {
     int32_t end_of_text = (int32_t)merger.token_count - 1;

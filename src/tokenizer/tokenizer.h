@@ -25,9 +25,15 @@ GwStatus gw_bpe_trainer_create(GwBpeTrainer **out);
 GwStatus gw_bpe_trainer_add(GwBpeTrainer *trainer, const void *text, size_t size);
 /* Counts of `from` are added to `into` (for one trainer per thread). */
 GwStatus gw_bpe_trainer_merge(GwBpeTrainer *into, const GwBpeTrainer *from);
+/* Of pairs that occur equally often the one to be merged first:
+ *   GREATER_BYTES  the lexicographically greater pair of byte strings
+ *   EARLIER_TOKEN  the one whose left token, then right token, is the older; single bytes are in
+ *                  the order of GPT-2's alphabet. So Hugging Face's tokenizers does it. */
+typedef enum { GW_TIES_GREATER_BYTES, GW_TIES_EARLIER_TOKEN } GwBpeTies;
+void gw_bpe_trainer_break_ties(GwBpeTrainer *trainer, GwBpeTies ties); /* else GREATER_BYTES */
 /* Merges until the vocabulary has `vocab_size` tokens (256 + merges + 1 end-of-text, so at least
- * 257, else GW_USAGE) or no pair occurs twice. Ties go to the lexicographically greater pair of
- * byte strings. The result depends on the counts only. The trainer stays as it was. */
+ * 257, else GW_USAGE) or no pair occurs twice. The result depends on the counts only. The trainer
+ * stays as it was. */
 GwStatus gw_bpe_trainer_finish(GwBpeTrainer *trainer, int32_t vocab_size, GwTokenizer **out);
 void gw_bpe_trainer_destroy(GwBpeTrainer *trainer);
 

@@ -9,6 +9,7 @@ exported. transformers must give their logits to 1e-4 and the same 64 greedy tok
 same ids for all kinds of text. RANKS, a folder with tiktoken's rank files, adds tiktoken.
 """
 
+import json
 import pathlib
 import random
 import subprocess
@@ -139,6 +140,29 @@ def test_tokenizers(helper, work):
     print(f"tokenizers {tokenizers.__version__}: {len(texts)} texts")
 
 
+def merges_of(path):
+    merges = json.loads(path.read_text(encoding="utf-8"))["model"]["merges"]
+    return [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+
+
+def test_training(godwit, work):
+    """--tokenizer bpe-hf finds the merges of Hugging Face's trainer, in its order."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    theirs = Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    text = words_text(2000) + "\n" + "\n".join(odd_texts())
+    (work / "train.txt").write_text(text, encoding="utf-8", newline="")
+    theirs.train_from_iterator([text], trainers.BpeTrainer(
+        vocab_size=1000, min_frequency=2, show_progress=False, special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    theirs.save(str(work / "theirs.json"))
+    run(godwit, "prepare", "--out", work / "hf-data", "--tokenizer", "bpe-hf", "--vocab-size", 1000,
+        "--val-fraction", 0, work / "train.txt")
+    ours, found = merges_of(work / "hf-data" / "tokenizer.json"), merges_of(work / "theirs.json")
+    check(f"training: {len(ours)} and {len(found)} merges", ours == found and len(found) > 100)
+    print(f"training: {len(found)} merges")
+
+
 def main():
     binary = pathlib.Path(sys.argv[1])
     godwit, helper = binary / "godwit", binary / "test" / "interop_helper"
@@ -149,6 +173,7 @@ def main():
         test_transformers(godwit, helper, work, ids)
         test_llama_cpp(godwit, helper, work, ids)
         test_tokenizers(helper, work)
+        test_training(godwit, work)
     print(f"{checks} checks, {failures} failed")
     return 1 if failures else 0
 
