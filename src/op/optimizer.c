@@ -121,12 +121,13 @@ static void clip_reference(const GwCall *call, int64_t first, int64_t last) {
   if (first >= last) return;
   const double *squares = call->in[0], *hyper = call->in[1];
   double *out = call->out[0], sum = 0;
-  for (int64_t i = 0; i < gw_type_count(&call->shapes.in[0]); i++) sum += squares[i];
+  int64_t count = gw_type_count(&call->shapes.in[0]);
+  for (int64_t i = 0; i < count; i++) sum += squares[i];
   double norm = __builtin_sqrt(sum);
   bool clipped = hyper[CLIP] > 0 && norm > hyper[CLIP];
   out[0] = norm;
   out[1] = clipped ? hyper[UNIT] * (hyper[CLIP] / norm) : hyper[UNIT];
-  GW_WORK(gw_type_count(&call->shapes.in[0]) + 3);
+  GW_WORK(count + 3);
 }
 
 static void clip_example(GwExample *e) {
