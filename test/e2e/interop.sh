@@ -42,8 +42,8 @@ for name in gpt2 llama qwen3; do
   check "$name: both imports are one state" test \
     "$("$godwit" hash "$work/$name-from-hf" 2>/dev/null)" = \
     "$("$godwit" hash "$work/$name-from-gguf" 2>/dev/null)"
-  check "$name: an import is a run for eval" "$godwit" eval "$work/$name-from-hf" \
-    --text "$work/text.txt" >/dev/null 2>&1
+  run eval "$work/$name-from-hf" --text "$work/text.txt"
+  check "$name: an import is a run for eval" test $code -eq 0
 done
 
 run export "$work/llama" --to gguf --dtype q8_0 --json "$work/q8.gguf"
