@@ -89,11 +89,10 @@ uint64_t gw_gguf_tensor_count(const GwGguf *file);
 const GwGgufTensor *gw_gguf_tensor(const GwGguf *file, uint64_t index);
 const GwGgufTensor *gw_gguf_find(const GwGguf *file, const char *name); /* NULL for none */
 
-/* Values by key: false when it is absent, GW_CORRUPT when it has another type. */
+/* Values by key: GW_CORRUPT when it is absent or has another kind. */
 bool gw_gguf_has(const GwGguf *file, const char *key);
 GwStatus gw_gguf_u32(const GwGguf *file, const char *key, uint32_t *out);
 GwStatus gw_gguf_f32(const GwGguf *file, const char *key, float *out);
-GwStatus gw_gguf_bool(const GwGguf *file, const char *key, bool *out);
 /* Not terminated; the bytes are the file's. */
 GwStatus gw_gguf_string(const GwGguf *file, const char *key, const char **out, size_t *size);
 

@@ -178,10 +178,7 @@ static GwStatus write_tensor(GwFs *fs, GwFile *file, const GwForeignModel *model
 
 static GwStatus write_tensors(GwFs *fs, GwFile *file, const GwForeignModel *model,
                               const GwTensorMap *map, GwGgmlType type) {
-  size_t largest = 0;
-  for (int i = 0; i < map->count; i++)
-    if (gw_type_size(&map->tensors[i].type) > largest)
-      largest = gw_type_size(&map->tensors[i].type);
+  size_t largest = gw_tensor_map_largest(map);
   float *values = malloc(largest);
   char *encoded = malloc(largest);
   GwStatus status = values && encoded ? GW_OK : gw_fail(GW_MEMORY, "no memory for a tensor");

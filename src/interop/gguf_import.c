@@ -23,13 +23,18 @@ static GwStatus fail_memory(const Reader *r) {
   return gw_fail(GW_MEMORY, "%s: no memory to import it", r->path);
 }
 
+/* A key under the architecture's name; false where it may be absent, having a fallback, and is. */
+static bool wants_key(const Reader *r, const char *name, bool has_fallback, char *key) {
+  snprintf(key, GW_NAME_MAX, "%s.%s", r->architecture, name);
+  return !has_fallback || gw_gguf_has(r->file, key);
+}
+
 /* A size under the architecture's name; `fallback` where it is absent and that is not 0. */
 static GwStatus read_size(const Reader *r, const char *name, int32_t fallback, int32_t *out) {
   char key[GW_NAME_MAX];
   uint32_t value = 0;
-  snprintf(key, sizeof key, "%s.%s", r->architecture, name);
   *out = fallback;
-  if (fallback > 0 && !gw_gguf_has(r->file, key)) return GW_OK;
+  if (!wants_key(r, name, fallback > 0, key)) return GW_OK;
   GW_TRY(gw_gguf_u32(r->file, key, &value));
   if (value < 1 || value > INT32_MAX)
     return gw_fail(GW_CORRUPT, "%s: key '%s' is %" PRIu32, r->path, key, value);
@@ -40,9 +45,8 @@ static GwStatus read_size(const Reader *r, const char *name, int32_t fallback, i
 static GwStatus read_real(const Reader *r, const char *name, double fallback, double *out) {
   char key[GW_NAME_MAX];
   float value = 0;
-  snprintf(key, sizeof key, "%s.%s", r->architecture, name);
   *out = fallback;
-  if (fallback > 0 && !gw_gguf_has(r->file, key)) return GW_OK;
+  if (!wants_key(r, name, fallback > 0, key)) return GW_OK;
   GW_TRY(gw_gguf_f32(r->file, key, &value));
   if (!(value > 0 && value < 1e30f))
     return gw_fail(GW_CORRUPT, "%s: key '%s' must be a number above 0", r->path, key);
@@ -154,16 +158,12 @@ static GwStatus check_rest(const Reader *r) {
 
 static GwStatus read_tensors(Reader *r) {
   uint64_t elements = 0;
-  size_t largest = 0;
   for (uint64_t i = 0; i < gw_gguf_tensor_count(r->file); i++)
     elements += gw_gguf_tensor(r->file, i)->count;
   GW_TRY(gw_foreign_model_allocate(r->path, elements, r->model));
   GW_TRY(gw_tensor_map_create(&r->model->model, &r->model->list, GW_FORMAT_GGUF, &r->map));
   GW_TRY(check_rest(r));
-  for (int i = 0; i < r->map.count; i++)
-    if (gw_type_size(&r->map.tensors[i].type) > largest)
-      largest = gw_type_size(&r->map.tensors[i].type);
-  float *values = malloc(largest);
+  float *values = malloc(gw_tensor_map_largest(&r->map));
   GwStatus status = values ? GW_OK : fail_memory(r);
   for (int i = 0; status == GW_OK && i < r->map.count; i++)
     status = read_tensor(r, &r->map.tensors[i], values);

@@ -302,13 +302,6 @@ GwStatus gw_gguf_f32(const GwGguf *file, const char *key, float *out) {
   return GW_OK;
 }
 
-GwStatus gw_gguf_bool(const GwGguf *file, const char *key, bool *out) {
-  const Key *found;
-  GW_TRY(find_kind(file, key, GW_GGUF_BOOL, &found));
-  *out = *found->value != 0;
-  return GW_OK;
-}
-
 GwStatus gw_gguf_string(const GwGguf *file, const char *key, const char **out, size_t *size) {
   const Key *found;
   GW_TRY(find_kind(file, key, GW_GGUF_STRING, &found));

@@ -44,12 +44,10 @@ static GwStatus give_tensor(void *context, int i, const void **data) {
 static GwStatus prepare(Writer *w) {
   static const GwDtype dtypes[] = {[GW_GGML_F32] = GW_F32, [GW_GGML_F16] = GW_F16};
   GwDtype dtype = w->type == GW_GGML_BF16 ? GW_BF16 : dtypes[w->type];
-  size_t largest = 0;
+  size_t largest = gw_tensor_map_largest(&w->map);
   w->tensors = calloc((size_t)w->map.count, sizeof *w->tensors);
   if (!w->tensors) return fail_memory();
   for (int i = 0; i < w->map.count; i++) {
-    size_t size = gw_type_size(&w->map.tensors[i].type);
-    if (size > largest) largest = size;
     w->tensors[i] = (GwTensor){.name = w->map.tensors[i].name, .type = w->map.tensors[i].type};
     w->tensors[i].type.dtype = dtype;
   }

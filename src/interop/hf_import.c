@@ -143,10 +143,7 @@ static GwStatus read_values(Reader *r, Shard *shard, int entry, const GwType *wa
 }
 
 static GwStatus read_tensors(Reader *r) {
-  size_t largest = 0;
-  for (int i = 0; i < r->map.count; i++)
-    if (gw_type_size(&r->map.tensors[i].type) > largest)
-      largest = gw_type_size(&r->map.tensors[i].type);
+  size_t largest = gw_tensor_map_largest(&r->map);
   r->values = malloc(largest);
   r->encoded = malloc(largest);
   if (!r->values || !r->encoded) return fail_memory(r);

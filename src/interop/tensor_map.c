@@ -182,6 +182,15 @@ void gw_tensor_map_deinit(GwTensorMap *map) {
   *map = (GwTensorMap){0};
 }
 
+size_t gw_tensor_map_largest(const GwTensorMap *map) {
+  size_t largest = 0;
+  for (int i = 0; i < map->count; i++) {
+    size_t size = gw_type_size(&map->tensors[i].type);
+    if (size > largest) largest = size;
+  }
+  return largest;
+}
+
 /* Where element (row, column) of the sources, one below the other, stands in the tensor. */
 static int64_t place_of(const GwForeignTensor *tensor, int64_t rows, int64_t columns, int64_t row,
                         int64_t column) {

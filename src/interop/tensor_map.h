@@ -37,6 +37,8 @@ typedef struct {
 GwStatus gw_tensor_map_create(const GwModelRecipe *model, const GwParamList *list,
                               GwForeignFormat format, GwTensorMap *out);
 void gw_tensor_map_deinit(GwTensorMap *map);
+/* Bytes of the largest tensor, in f32. */
+size_t gw_tensor_map_largest(const GwTensorMap *map);
 
 /* The parameter of that name, or -1. */
 int gw_param_find(const GwParamList *list, const char *name);
