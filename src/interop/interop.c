@@ -151,6 +151,10 @@ static GwStatus read_model(GwFs *fs, const char *path, GwForeignModel *out) {
     return gw_fail(GW_NOT_FOUND, "%s: does not exist; give a folder, a .gguf or a .bin file", path);
   GW_TRY(gw_fs_path(config, "%s/config.json", path));
   if (fs->exists(fs, config)) return gw_hf_import(fs, path, out);
+  int entries = 0;
+  if (fs->list(fs, path, count_entry, &entries) == GW_OK)
+    return gw_fail(GW_NOT_FOUND, "%s: a folder without config.json, so no model of transformers",
+                   path);
   if (begins_as_gguf(fs, path)) return gw_gguf_import(path, out);
   return gw_llama2c_import(path, out);
 }
