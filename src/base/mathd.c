@@ -52,17 +52,36 @@ static double reduce_quarter(double x, int *quadrant) {
   return r - n * 0x1.3198a2e037073p-69;
 }
 
-static double sin_small(double r) {
-  double square = r * r, sum = 1;
-  for (int k = 20; k >= 2; k -= 2) sum = 1 - sum * square / (k * (k + 1));
-  return r * sum;
-}
+/* (-1)^j / (2j)! and (-1)^j / (2j + 1)!: |r| <= pi/4, where the next term is below 1e-19. */
+const double gw_cos_series[GW_SERIES] = {1.0,
+                                         -1.0 / 2,
+                                         1.0 / 24,
+                                         -1.0 / 720,
+                                         1.0 / 40320,
+                                         -1.0 / 3628800,
+                                         1.0 / 479001600,
+                                         -1.0 / 87178291200,
+                                         1.0 / 2.0922789888e13,
+                                         -1.0 / 6.402373705728e15};
+const double gw_sin_series[GW_SERIES] = {1.0,
+                                         -1.0 / 6,
+                                         1.0 / 120,
+                                         -1.0 / 5040,
+                                         1.0 / 362880,
+                                         -1.0 / 39916800,
+                                         1.0 / 6227020800,
+                                         -1.0 / 1307674368000,
+                                         1.0 / 3.55687428096e14,
+                                         -1.0 / 1.21645100408832e17};
 
-static double cos_small(double r) {
-  double square = r * r, sum = 1;
-  for (int k = 20; k >= 2; k -= 2) sum = 1 - sum * square / (k * (k - 1));
+static double series(const double *term, double square) {
+  double sum = term[GW_SERIES - 1];
+  for (int j = GW_SERIES - 2; j >= 0; j--) sum = sum * square + term[j];
   return sum;
 }
+
+static double sin_small(double r) { return r * series(gw_sin_series, r * r); }
+static double cos_small(double r) { return series(gw_cos_series, r * r); }
 
 double gw_cos_f64(double x) {
   int quadrant;

@@ -6,7 +6,8 @@
  * sign_squares  signature += Σ weight(first + i) total_i (op/fixed.c), and
  *               squares[first_block + b] = Σ (unit total_i)² over block b of 4096 elements, in
  *               double, 8 partial sums by i mod 8 and a tree: blocks can be summed anywhere
- * clip          norm = sqrt(Σ squares in order); scale = unit min(1, clip/norm)
+ * clip          norm = sqrt(Σ squares), 8 partial sums and a tree again;
+ *               scale = unit min(1, clip/norm)
  * adamw         g = scale total;  m = beta1 m + (1-beta1) g, v likewise with g²;
  *               p -= lr (m^/(sqrt(v^) + epsilon) + decay p)   (Loshchilov and Hutter 2019);
  *               hash[0] += gw_hash_blocks of the new p and hash[1] += those of the new m and v,
@@ -55,6 +56,12 @@ static GwStatus sign_squares_shape(GwShapes *s) {
 
 static int64_t sign_squares_flops(const GwShapes *s) { return 5 * gw_type_count(&s->in[0]); }
 
+static double tree(double part[8]) {
+  for (int width = 4; width >= 1; width /= 2)
+    for (int i = 0; i < width; i++) part[i] += part[i + width];
+  return part[0];
+}
+
 static void sign_squares_reference(const GwCall *call, int64_t first, int64_t last) {
   const int64_t *total = call->in[0];
   double unit = ((const double *)call->in[1])[UNIT];
@@ -70,9 +77,7 @@ static void sign_squares_reference(const GwCall *call, int64_t first, int64_t la
       signature += GW_SIGN_WEIGHT(number + i) * (uint64_t)total[i];
       GW_WORK(5);
     }
-    for (int width = 4; width >= 1; width /= 2)
-      for (int i = 0; i < width; i++) part[i] += part[i + width];
-    squares[block] = part[0];
+    squares[block] = tree(part);
   }
   gw_atomic_add_u64(call->in[2], signature);
 }
@@ -120,10 +125,10 @@ static int64_t clip_units(const GwShapes *s) {
 static void clip_reference(const GwCall *call, int64_t first, int64_t last) {
   if (first >= last) return;
   const double *squares = call->in[0], *hyper = call->in[1];
-  double *out = call->out[0], sum = 0;
+  double *out = call->out[0], part[8] = {0};
   int64_t count = gw_type_count(&call->shapes.in[0]);
-  for (int64_t i = 0; i < count; i++) sum += squares[i];
-  double norm = __builtin_sqrt(sum);
+  for (int64_t i = 0; i < count; i++) part[i & 7] += squares[i];
+  double norm = __builtin_sqrt(tree(part));
   bool clipped = hyper[CLIP] > 0 && norm > hyper[CLIP];
   out[0] = norm;
   out[1] = clipped ? hyper[UNIT] * (hyper[CLIP] / norm) : hyper[UNIT];

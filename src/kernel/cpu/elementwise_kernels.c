@@ -1,4 +1,5 @@
 /* add, dropout, embedding, cache_append, rotary and its table. */
+#include "base/mathd.h"
 #include "kernel/cpu/kernel.h"
 
 enum { GRAIN = 4096 /* elements worth a task */ };
@@ -154,16 +155,60 @@ void GW_KERNEL(cache_append)(const GwCall *call) {
 
 /* ---- rotary ---- */
 
-/* Set-up work in double, once per run: the reference is the kernel. */
+/* cos and sin of GW_VD angles >= 0, as base/mathd.h computes them: the quarter turns go, both
+ * series are summed, and the quarter says which is which. */
+static inline void turn(gw_vd angle, gw_vh *cosine, gw_vh *sine) {
+  typedef int64_t Signed __attribute__((vector_size(GW_VD * 8)));
+  gw_vhi whole = __builtin_convertvector(angle * 0x1.45f306dc9c883p-1 + 0.5, gw_vhi);
+  gw_vd n = __builtin_convertvector(whole, gw_vd), r = angle - n * 0x1.921fb54400000p0;
+  r -= n * 0x1.0b4611a600000p-34;
+  r -= n * 0x1.3198a2e037073p-69;
+  gw_vd square = r * r;
+  gw_vd c = gw_vd_set(gw_cos_series[GW_SERIES - 1]), s = gw_vd_set(gw_sin_series[GW_SERIES - 1]);
+  GW_UNROLL for (int j = GW_SERIES - 2; j >= 0; j--) {
+    c = c * square + gw_cos_series[j];
+    s = s * square + gw_sin_series[j];
+  }
+  s *= r;
+  gw_vu quarter = (gw_vu) __builtin_convertvector(whole, Signed), odd = 0 - (quarter & 1);
+  gw_vu other = ((gw_vu)c ^ (gw_vu)s) & odd;
+  gw_vu c_sign = ((quarter + 1) & 2) << 62, s_sign = (quarter & 2) << 62;
+  *cosine = __builtin_convertvector((gw_vd)((gw_vu)c ^ other ^ c_sign), gw_vh);
+  *sine = __builtin_convertvector((gw_vd)((gw_vu)s ^ other ^ s_sign), gw_vh);
+}
+
+static inline void put_half(float *p, gw_vh x, int64_t n) {
+  if (n == GW_VD)
+    memcpy(p, &x, sizeof x);
+  else
+    memcpy(p, &x, (size_t)n * sizeof *p);
+}
+
 static void table_rows(const GwCall *call, void *context, int64_t first, int64_t last, int thread) {
   (void)context;
   (void)thread;
-  gw_op_def(GW_OP_ROTARY_TABLE)->reference(call, first, last);
+  int64_t half = (int64_t)call->shapes.attr[1] / 2;
+  for (int64_t i = 0; i < half; i += GW_VD) {
+    double frequency[GW_VD];
+    int64_t n = gw_min_i64(half - i, GW_VD);
+    for (int64_t j = 0; j < GW_VD; j++)
+      frequency[j] =
+          gw_pow_f64(call->shapes.attr[2], -(double)gw_min_i64(i + j, half - 1) / (double)half);
+    gw_vd frequencies = gw_vd_load(frequency);
+    float *row = (float *)call->out[0] + first * 2 * half + i;
+    for (int64_t t = first; t < last; t++, row += 2 * half) {
+      gw_vh cosine, sine;
+      turn((double)t * frequencies, &cosine, &sine);
+      put_half(row, cosine, n);
+      put_half(row + half, sine, n);
+    }
+  }
 }
 
 void GW_KERNEL(rotary_table)(const GwCall *call) {
   const GwType *table = &call->shapes.out[0];
-  GW_KERNEL(split)(call, gw_rows(table), rows_per_task(gw_columns(table)), table_rows, NULL);
+  int64_t grain = 8 * rows_per_task(gw_columns(table)); /* each task computes the frequencies */
+  GW_KERNEL(split)(call, gw_rows(table), grain, table_rows, NULL);
 }
 
 /* One head: pairs (i, i + half), n of them from i on; `turn` is cosines then sines. */

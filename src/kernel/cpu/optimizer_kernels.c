@@ -9,11 +9,22 @@
 #include "kernel/cpu/kernel.h"
 
 enum {
-  UNIT = 6,      /* in hyper */
+  UNIT = 6, /* in hyper */
+  CLIP = 7,
   STRETCH = 256, /* elements of adamw at a time: hashed while they are in L1 */
   HASHED = GW_HASH_BLOCK / sizeof(float), /* elements of a hash block */
   AHEAD_BYTES = 4096,                     /* what the processor's own prefetching does not reach */
 };
+
+/* The 8 partial sums, `n` more terms of the first of them, the tree. */
+static double add_up(const gw_vd *part, const double *rest, int64_t n) {
+  double sum[8];
+  memcpy(sum, part, sizeof sum);
+  for (int j = 0; j < n; j++) sum[j] += rest[j];
+  for (int width = 4; width >= 1; width /= 2)
+    for (int j = 0; j < width; j++) sum[j] += sum[j + width];
+  return sum[0];
+}
 
 /* One block's sum of squares; its totals are signed on the way. */
 static double block_squares(const int64_t *total, int64_t n, double unit, GwSigner *signer) {
@@ -29,15 +40,12 @@ static double block_squares(const int64_t *total, int64_t n, double unit, GwSign
       gw_signer_add(signer, whole);
     }
   }
-  double sum[8];
-  memcpy(sum, part, sizeof sum);
+  double rest[8];
   for (int j = 0; i + j < n; j++) {
     double last = (double)total[i + j] * unit;
-    sum[j] += last * last;
+    rest[j] = last * last;
   }
-  for (int width = 4; width >= 1; width /= 2)
-    for (int j = 0; j < width; j++) sum[j] += sum[j + width];
-  return sum[0];
+  return add_up(part, rest, n - i);
 }
 
 static void sign_squares_blocks(const GwCall *call, void *context, int64_t first, int64_t last,
@@ -66,8 +74,18 @@ void GW_KERNEL(sign_squares)(const GwCall *call) {
   GW_KERNEL(split)(call, blocks, 1, sign_squares_blocks, NULL);
 }
 
-/* A few numbers, in order: the reference is the kernel. */
-void GW_KERNEL(clip)(const GwCall *call) { gw_op_def(GW_OP_CLIP)->reference(call, 0, 1); }
+void GW_KERNEL(clip)(const GwCall *call) {
+  const double *squares = call->in[0], *hyper = call->in[1];
+  double *out = call->out[0];
+  gw_vd part[8 / GW_VD] = {{0}};
+  int64_t count = gw_type_count(&call->shapes.in[0]), i = 0;
+  for (; i + 8 <= count; i += 8)
+    for (int j = 0; j < 8 / GW_VD; j++) part[j] += gw_vd_load(squares + i + j * GW_VD);
+  double norm = __builtin_sqrt(add_up(part, squares + i, count - i));
+  bool clipped = hyper[CLIP] > 0 && norm > hyper[CLIP];
+  out[0] = norm;
+  out[1] = clipped ? hyper[UNIT] * (hyper[CLIP] / norm) : hyper[UNIT];
+}
 
 /* ---- adamw ---- */
 
