@@ -74,7 +74,7 @@ int gw_command_chaos(int argc, char **argv) {
   bool json = false;
   int32_t threads = 0;
   const GwOption options[] = {
-      {"data", "DIR", "prepared data, instead of the recipe's data.dir", GW_OPTION_TEXT,
+      {"data", "DIR", "prepared data or token files, instead of the recipe's", GW_OPTION_TEXT,
        &o.train.data_dir, 0, 0},
       {"run", "DIR", "the disturbed run's folder (default runs/NAME-chaos)", GW_OPTION_TEXT,
        &o.train.run_dir, 0, 0},

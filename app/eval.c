@@ -9,9 +9,10 @@
 static int print_json(const GwEvalReport *report) {
   const GwEvaluation *result = &report->evaluation;
   return gw_cli_print_json(
-      json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I}", "checkpoint", report->path, "step",
+      json_pack("{s:s, s:I, s:I, s:f, s:o, s:f, s:f, s:I, s:I}", "checkpoint", report->path, "step",
                 (json_int_t)report->step, "stride", (json_int_t)report->stride, "nats_per_token",
-                result->nats_per_token, "bits_per_byte", result->bits_per_byte, "perplexity",
+                result->nats_per_token, "bits_per_byte",
+                result->bytes > 0 ? json_real(result->bits_per_byte) : json_null(), "perplexity",
                 result->perplexity, "nats", result->nats, "tokens", (json_int_t)result->tokens,
                 "bytes", (json_int_t)result->bytes));
 }
@@ -20,7 +21,7 @@ static int print_text(const GwEvalReport *report) {
   const GwEvaluation *result = &report->evaluation;
   printf("%s, step %" PRId64 "\n", report->path, report->step);
   printf("  nats per token %12.6f\n", result->nats_per_token);
-  printf("  bits per byte  %12.6f\n", result->bits_per_byte);
+  if (result->bytes > 0) printf("  bits per byte  %12.6f\n", result->bits_per_byte);
   printf("  perplexity     %12.4f\n", result->perplexity);
   printf("  predicted      %12" PRId64 " tokens, %" PRId64 " bytes of text\n", result->tokens,
          result->bytes);
@@ -31,8 +32,8 @@ int gw_command_eval(int argc, char **argv) {
   GwEvalOptions eval = gw_eval_default();
   bool json = false;
   const GwOption options[] = {
-      {"data", "DIR", "a corpus prepared with the run's tokenizer", GW_OPTION_TEXT, &eval.data_dir,
-       0, 0},
+      {"data", "DIR", "a corpus or token files, with the run's tokens", GW_OPTION_TEXT,
+       &eval.data_dir, 0, 0},
       {"split", "val|train", "of the corpus", GW_OPTION_CHOICE, &eval.split, 0, 0},
       {"text", "FILE", "a text, taken as one document", GW_OPTION_TEXT, &eval.text_file, 0, 0},
       {"stride", "N", "tokens that windows advance by; 0: the context", GW_OPTION_I64, &eval.stride,

@@ -39,9 +39,8 @@ static void print_text(const GwTrainReport *report) {
   printf("%s: %s at step %lld", report->run_dir, report->interrupted ? "stopped" : "done",
          (long long)report->step);
   if (report->has_loss) printf(", loss %.4f", report->loss);
-  if (report->has_validation)
-    printf(", validation loss %.4f, %.4f bits per byte", report->validation_loss,
-           report->bits_per_byte);
+  if (report->has_validation) printf(", validation loss %.4f", report->validation_loss);
+  if (report->bits_per_byte > 0) printf(", %.4f bits per byte", report->bits_per_byte);
   printf(", %.0f tokens/s, state 0x%016llx\n", report->tokens_per_second,
          (unsigned long long)report->state_hash);
   if (report->interrupted) printf("go on with the same command and --resume\n");
@@ -52,7 +51,7 @@ static int print_json(const GwTrainReport *report) {
   snprintf(hash, sizeof hash, "0x%016llx", (unsigned long long)report->state_hash);
   json_t *loss = report->has_loss ? json_real(report->loss) : json_null();
   json_t *validation = report->has_validation ? json_real(report->validation_loss) : json_null();
-  json_t *bits = report->has_validation ? json_real(report->bits_per_byte) : json_null();
+  json_t *bits = report->bits_per_byte > 0 ? json_real(report->bits_per_byte) : json_null();
   return gw_cli_print_json(
       json_pack("{s:s, s:I, s:o, s:o, s:o, s:f, s:s, s:b, s:b}", "run", report->run_dir, "step",
                 (json_int_t)report->step, "loss", loss, "validation_loss", validation,
@@ -109,7 +108,7 @@ static int run_command(int argc, char **argv, const Words *words) {
   int32_t threads = 0;
   bool json = false, slurm = false;
   const GwOption options[] = {
-      {"data", "DIR", "prepared data, instead of the recipe's data.dir", GW_OPTION_TEXT,
+      {"data", "DIR", "prepared data or token files, instead of the recipe's", GW_OPTION_TEXT,
        &train->data_dir, 0, 0},
       {"run", "DIR", "the run's folder (default runs/NAME)", GW_OPTION_TEXT, &train->run_dir, 0, 0},
       {"resume", NULL, "go on from the newest good checkpoint", GW_OPTION_FLAG, &train->resume, 0,

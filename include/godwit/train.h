@@ -30,7 +30,7 @@ typedef struct {
   bool has_loss; /* a step was made */
   double loss;   /* of the last step, nats per token */
   bool has_validation;
-  double validation_loss, bits_per_byte;
+  double validation_loss, bits_per_byte; /* 0 bits: not known without a tokenizer */
   double tokens_per_second; /* of the steps made now, validation and checkpoints left out */
   uint64_t state_hash;
 } GwTrainReport;

@@ -219,6 +219,7 @@ static GwStatus check_faults(const GwClusterOptions *options) {
 static GwStatus open_run(Cluster *c) {
   const GwTrainOptions *train = &c->options->train;
   GW_TRY(gw_run_data_open(train, &c->recipe, &c->corpus));
+  gw_corpus_describe(c->corpus);
   GW_TRY(gw_run_data_folder(train, &c->recipe, c->run_dir));
   if (c->options->ranks > c->recipe.train.lanes)
     return gw_fail(GW_USAGE,

@@ -35,7 +35,6 @@ GwStatus gw_sampler_fill(const GwSampler *sampler, int64_t step, int32_t lane, i
                          int32_t *targets, int32_t *positions) {
   GW_ASSERT(step >= 0 && lane >= 0 && lane < sampler->lanes);
   const GwCorpus *corpus = sampler->corpus;
-  int32_t end_of_text = gw_tokenizer_end_of_text(gw_corpus_tokenizer(corpus));
   size_t length = (size_t)sampler->context;
   uint64_t place = (uint64_t)step * (uint64_t)sampler->lanes + (uint64_t)lane;
   uint64_t sample = place * (uint64_t)sampler->batch;
@@ -49,7 +48,8 @@ GwStatus gw_sampler_fill(const GwSampler *sampler, int64_t step, int32_t lane, i
     memcpy(targets + row, tokens + row + 1, (length - 1 + more) * sizeof *targets);
     if (!more)
       GW_TRY(gw_corpus_read(corpus, GW_SPLIT_TRAIN, first + length, 1, targets + row + length - 1));
-    gw_positions(tokens + row, sampler->context, end_of_text, positions + row);
+    gw_corpus_positions(corpus, GW_SPLIT_TRAIN, first, tokens + row, sampler->context,
+                        positions + row);
   }
   return GW_OK;
 }

@@ -10,12 +10,11 @@
 #include "base/hash64.h"
 
 enum {
-  MAGIC_16 = 20240520,
   VERSION_16 = 1,
-  MAGIC_32 = 20240801,
   VERSION_32 = 7,
   BUFFER_BYTES = 16 * GW_HASH_BLOCK, /* whole hash blocks, so that hashing can go along */
   PIECE_BYTES = 64 * GW_HASH_BLOCK,
+  SCAN_TOKENS = 4096,
 };
 
 static uint32_t load_u32(const uint8_t *bytes) {
@@ -33,13 +32,13 @@ GwStatus gw_shard_parse(const char *name, const uint8_t *data, size_t size, GwSh
                    "%s: %zu bytes are too few for a token shard; prepare the data again", name,
                    size);
   uint32_t magic = load_u32(data), version = load_u32(data + 4);
-  if (magic != MAGIC_16 && magic != MAGIC_32)
+  if (magic != GW_SHARD_MAGIC_16 && magic != GW_SHARD_MAGIC_32)
     return gw_fail(GW_CORRUPT,
                    "%s: magic number %" PRIu32
                    " is not that of a token shard; prepare the data again",
                    name, magic);
-  int token_bytes = magic == MAGIC_16 ? 2 : 4;
-  uint32_t known = magic == MAGIC_16 ? VERSION_16 : VERSION_32;
+  int token_bytes = magic == GW_SHARD_MAGIC_16 ? 2 : 4;
+  uint32_t known = magic == GW_SHARD_MAGIC_16 ? VERSION_16 : VERSION_32;
   if (version != known)
     return gw_fail(GW_CORRUPT,
                    "%s: version %" PRIu32 " of the shard format, not %" PRIu32
@@ -52,8 +51,11 @@ GwStatus gw_shard_parse(const char *name, const uint8_t *data, size_t size, GwSh
                    "%s: its header says %" PRIu32 " tokens (%" PRIu64 " bytes), but the file has "
                    "%zu bytes; prepare the data again",
                    name, tokens, wanted, size);
-  *out = (GwShard){.data = data, .tokens = tokens, .token_bytes = token_bytes};
-  out->map.size = size;
+  *out = (GwShard){.map.size = size,
+                   .data = data,
+                   .tokens = tokens,
+                   .first_byte = GW_SHARD_HEADER_BYTES,
+                   .token_bytes = token_bytes};
   return GW_OK;
 }
 
@@ -71,36 +73,98 @@ GwStatus gw_shard_open(const char *path, GwShard *out) {
 
 void gw_shard_close(GwShard *shard) {
   if (shard->map.data) gw_map_close(&shard->map);
+  if (shard->index.map.data) gw_map_close(&shard->index.map);
   *shard = (GwShard){0};
 }
 
 /* What was read is given back at once: a run would otherwise come to hold its whole corpus. */
-static void release(const GwShard *shard, size_t offset, size_t size) {
-  if (shard->map.data) gw_map_release(&shard->map, offset, size);
+static void release(const GwMap *map, size_t offset, size_t size) {
+  if (map->data) gw_map_release(map, offset, size);
+}
+
+static int64_t load_i64(const uint8_t *bytes) {
+  return (int64_t)((uint64_t)load_u32(bytes) | (uint64_t)load_u32(bytes + 4) << 32);
+}
+
+static void unpack(const GwShard *shard, const uint8_t *at, uint64_t count, int32_t *out) {
+  if (shard->token_bytes == 1) {
+    for (uint64_t i = 0; i < count; i++) out[i] = shard->is_signed ? (int8_t)at[i] : at[i];
+  } else if (shard->token_bytes == 2 && shard->is_signed) {
+    for (uint64_t i = 0; i < count; i++) out[i] = (int16_t)(at[2 * i] | at[2 * i + 1] << 8);
+  } else if (shard->token_bytes == 2) {
+    for (uint64_t i = 0; i < count; i++) out[i] = at[2 * i] | at[2 * i + 1] << 8;
+  } else if (shard->token_bytes == 4) {
+    for (uint64_t i = 0; i < count; i++) out[i] = (int32_t)load_u32(at + 4 * i);
+  } else {
+    for (uint64_t i = 0; i < count; i++) {
+      int64_t token = load_i64(at + 8 * i);
+      out[i] = token >= 0 && token <= INT32_MAX ? (int32_t)token : -1;
+    }
+  }
 }
 
 void gw_shard_read(const GwShard *shard, uint64_t first, uint64_t count, int32_t *out) {
   GW_ASSERT(first <= shard->tokens && count <= shard->tokens - first);
-  size_t width = (size_t)shard->token_bytes;
-  size_t offset = GW_SHARD_HEADER_BYTES + (size_t)first * width;
-  const uint8_t *at = shard->data + offset;
-  if (width == 2) {
-    for (uint64_t i = 0; i < count; i++) out[i] = at[2 * i] | at[2 * i + 1] << 8;
-  } else {
-    for (uint64_t i = 0; i < count; i++) out[i] = (int32_t)load_u32(at + 4 * i);
-  }
-  release(shard, offset, (size_t)count * width);
+  size_t width = (size_t)shard->token_bytes, offset = shard->first_byte + (size_t)first * width;
+  unpack(shard, shard->data + offset, count, out);
+  release(&shard->map, offset, (size_t)count * width);
 }
 
-uint64_t gw_shard_hash(const GwShard *shard) {
-  size_t size = shard->map.size;
+uint64_t gw_shard_document(const GwShard *shard, uint64_t document) {
+  const GwShardIndex *index = &shard->index;
+  GW_ASSERT(document <= index->documents);
+  uint64_t sequence = (uint64_t)load_i64(index->sequences + 8 * document);
+  uint64_t sequences = (uint64_t)load_i64(index->sequences + 8 * index->documents);
+  if (sequence == sequences) return shard->tokens;
+  return (uint64_t)load_i64(index->pointers + 8 * sequence) / (uint64_t)shard->token_bytes;
+}
+
+/* Takes note of the tokens that stand in the file's bytes [begin, end). */
+static void scan_tokens(const GwShard *shard, size_t begin, size_t end, int32_t end_of_text,
+                        GwShardScan *scan) {
+  int32_t tokens[SCAN_TOKENS];
+  size_t width = (size_t)shard->token_bytes;
+  if (begin < shard->first_byte) begin = shard->first_byte;
+  for (size_t at = begin, some; at < end; at += some * width) {
+    some = (end - at) / width < SCAN_TOKENS ? (end - at) / width : SCAN_TOKENS;
+    unpack(shard, shard->data + at, some, tokens);
+    for (size_t i = 0; i < some; i++) {
+      /* Negative ones are the greatest of all when they are read without a sign. */
+      if ((uint32_t)tokens[i] > scan->largest) {
+        scan->largest = (uint32_t)tokens[i];
+        scan->largest_at = (at - shard->first_byte) / width + i;
+      }
+      scan->ends += tokens[i] == end_of_text;
+    }
+  }
+}
+
+/* The file's hash; with `scan` its tokens are looked at on the way. */
+static uint64_t hash_file(const GwMap *map, const uint8_t *data, uint64_t seed,
+                          const GwShard *shard, int32_t end_of_text, GwShardScan *scan) {
+  size_t size = map->size;
   uint64_t sum = 0;
   for (size_t at = 0, piece; at < size; at += piece) {
     piece = size - at < PIECE_BYTES ? size - at : PIECE_BYTES;
-    sum += gw_hash_blocks(shard->data + at, piece, at / GW_HASH_BLOCK, 0);
-    release(shard, at, piece);
+    sum += gw_hash_blocks(data + at, piece, at / GW_HASH_BLOCK, seed);
+    if (scan) scan_tokens(shard, at, at + piece, end_of_text, scan);
+    release(map, at, piece);
   }
   return sum;
+}
+
+static uint64_t hash_shard(const GwShard *shard, int32_t end_of_text, GwShardScan *scan) {
+  const GwShardIndex *index = &shard->index;
+  uint64_t hash = hash_file(&shard->map, shard->data, 0, shard, end_of_text, scan);
+  return index->data ? hash_file(&index->map, index->data, hash, NULL, 0, NULL) : hash;
+}
+
+uint64_t gw_shard_hash(const GwShard *shard) { return hash_shard(shard, 0, NULL); }
+
+void gw_shard_scan(const GwShard *shard, int32_t end_of_text, GwShardScan *out) {
+  GwShardScan scan = {0};
+  scan.hash = hash_shard(shard, end_of_text, &scan);
+  *out = scan;
 }
 
 struct GwShardWriter {
@@ -183,7 +247,7 @@ uint64_t gw_shard_writer_tokens(const GwShardWriter *writer) { return writer->to
 static GwStatus assemble(GwShardWriter *writer, GwFile *part, uint64_t *hash) {
   GwFs *fs = writer->fs;
   memset(writer->buffer, 0, GW_SHARD_HEADER_BYTES);
-  store_u32(writer->buffer, writer->token_bytes == 2 ? MAGIC_16 : MAGIC_32);
+  store_u32(writer->buffer, writer->token_bytes == 2 ? GW_SHARD_MAGIC_16 : GW_SHARD_MAGIC_32);
   store_u32(writer->buffer + 4, writer->token_bytes == 2 ? VERSION_16 : VERSION_32);
   store_u32(writer->buffer + 8, (uint32_t)writer->tokens);
   writer->fill = GW_SHARD_HEADER_BYTES;

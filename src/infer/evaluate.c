@@ -108,6 +108,7 @@ typedef struct {
 
 static int64_t text_bytes(const GwTokenizer *tokenizer, int32_t token) {
   size_t size = 0;
+  if (!tokenizer) return 0;
   (void)gw_tokenizer_bytes(tokenizer, token, &size);
   return (int64_t)size;
 }
@@ -120,10 +121,9 @@ static GwStatus fill_row(Pass *pass, const Scorer *scorer, int64_t row) {
   int32_t *targets = gw_runner_value(scorer->runner, scorer->loss.targets);
   int32_t *positions = gw_runner_value(scorer->runner, scorer->loss.positions);
   int64_t at = row * evaluator->context;
-  GW_TRY(
-      pass->source(pass->context, (uint64_t)pass->start, (uint64_t)length + 1, evaluator->window));
+  GW_TRY(pass->source(pass->context, (uint64_t)pass->start, length, evaluator->window,
+                      positions + at));
   memcpy(tokens + at, evaluator->window, (size_t)length * sizeof *tokens);
-  gw_positions(tokens + at, length, gw_tokenizer_end_of_text(pass->tokenizer), positions + at);
   for (int64_t i = pass->next - pass->start - 1; i < length; i++) {
     targets[at + i] = evaluator->window[i + 1];
     pass->bytes += text_bytes(pass->tokenizer, targets[at + i]);
@@ -229,23 +229,21 @@ static GwEvaluation result_of(const Pass *pass) {
   return result;
 }
 
-static GwStatus check(const GwEvaluator *evaluator, uint64_t count, const GwTokenizer *tokenizer) {
-  if (count < 2)
-    return gw_fail(GW_INVALID, "the text has %" PRIu64 " tokens; at least 2 are needed", count);
-  int32_t vocab_size = gw_tokenizer_vocab_size(tokenizer);
-  if (vocab_size > evaluator->vocab_size)
-    return gw_fail(GW_MISMATCH,
-                   "the data's tokenizer has %" PRId32 " tokens, but the model knows %" PRId32
-                   "; use data prepared with the model's tokenizer",
-                   vocab_size, evaluator->vocab_size);
-  return GW_OK;
+static GwStatus check_vocabulary(const GwEvaluator *evaluator, int32_t vocab_size) {
+  if (vocab_size <= evaluator->vocab_size) return GW_OK;
+  return gw_fail(GW_MISMATCH,
+                 "the data's vocabulary has %" PRId32 " tokens, but the model knows %" PRId32
+                 "; use data prepared with the model's tokenizer",
+                 vocab_size, evaluator->vocab_size);
 }
 
 GwStatus gw_evaluator_run(GwEvaluator *evaluator, GwTokenSource *source, void *context,
                           uint64_t count, int64_t stride, const GwTokenizer *tokenizer,
                           const char *progress, GwEvaluation *out) {
   GW_ASSERT(stride >= 1 && stride <= evaluator->context);
-  GW_TRY(check(evaluator, count, tokenizer));
+  if (count < 2)
+    return gw_fail(GW_INVALID, "the text has %" PRIu64 " tokens; at least 2 are needed", count);
+  if (tokenizer) GW_TRY(check_vocabulary(evaluator, gw_tokenizer_vocab_size(tokenizer)));
   Pass pass = {.evaluator = evaluator,
                .source = source,
                .context = context,
@@ -268,9 +266,12 @@ typedef struct {
   GwSplit split;
 } SplitSource;
 
-static GwStatus read_split(void *context, uint64_t first, uint64_t count, int32_t *out) {
+static GwStatus read_split(void *context, uint64_t first, int64_t count, int32_t *tokens,
+                           int32_t *positions) {
   const SplitSource *from = context;
-  return gw_corpus_read(from->corpus, from->split, first, count, out);
+  GW_TRY(gw_corpus_read(from->corpus, from->split, first, (uint64_t)count + 1, tokens));
+  gw_corpus_positions(from->corpus, from->split, first, tokens, count, positions);
+  return GW_OK;
 }
 
 GwStatus gw_evaluator_corpus(GwEvaluator *evaluator, const GwCorpus *corpus, GwSplit split,
@@ -282,6 +283,7 @@ GwStatus gw_evaluator_corpus(GwEvaluator *evaluator, const GwCorpus *corpus, GwS
   if (count < 2)
     return gw_fail(GW_INVALID, "%s: its %s split has %" PRIu64 " tokens; at least 2 are needed",
                    gw_corpus_dir(corpus), gw_split_name(split), count);
+  GW_TRY(check_vocabulary(evaluator, gw_corpus_vocab_min(corpus)));
   return gw_evaluator_run(evaluator, read_split, &from, count, stride, gw_corpus_tokenizer(corpus),
                           progress, out);
 }

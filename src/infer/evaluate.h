@@ -29,14 +29,16 @@ void gw_evaluator_destroy(GwEvaluator *evaluator);
  * same result, which is the one of a single rank. `watch` sees every op. */
 void gw_evaluator_share(GwEvaluator *evaluator, GwWorld *world, const GwObserver *watch);
 
-/* Reads tokens [first, first + count) of a stream into out; all must lie in the vocabulary. */
-typedef GwStatus GwTokenSource(void *context, uint64_t first, uint64_t count, int32_t *out);
+/* Reads tokens [first, first + count] of a stream, one more than `count`, which must all lie in the
+ * vocabulary, and the `count` positions of the first ones (data/corpus.h). */
+typedef GwStatus GwTokenSource(void *context, uint64_t first, int64_t count, int32_t *tokens,
+                               int32_t *positions);
 
 /* Evaluates a stream of `count` tokens. Windows of T tokens advance by `stride` (1..T): each window
  * scores only the tokens not scored before, so a smaller stride gives every token more context.
- * `progress` is the label of a progress line, NULL for none. GW_INVALID when count < 2, GW_MISMATCH
- * when the tokenizer has more tokens than the model, GW_NUMERIC when a loss is NaN or out of range.
- */
+ * `progress` is the label of a progress line, NULL for none. The tokenizer counts bytes; NULL:
+ * they are not known. GW_INVALID when count < 2, GW_MISMATCH when the tokenizer has more tokens
+ * than the model, GW_NUMERIC when a loss is NaN or out of range. */
 GwStatus gw_evaluator_run(GwEvaluator *evaluator, GwTokenSource *source, void *context,
                           uint64_t count, int64_t stride, const GwTokenizer *tokenizer,
                           const char *progress, GwEvaluation *out);

@@ -45,7 +45,7 @@ static GwStatus open_evaluation(const char *path, Evaluation *e) {
   GW_TRY(gw_backend_choose(execution->backend, execution->isa, &backend));
   GW_TRY(gw_pool_create(execution->threads, &e->pool));
   GW_TRY(gw_loaded_model_open(path, &e->model));
-  GW_TRY(gw_loaded_model_need_tokenizer(&e->model));
+  if (e->options->text_file) GW_TRY(gw_loaded_model_need_tokenizer(&e->model));
   GW_TRY(choose_stride(e));
   return gw_evaluator_create(&e->model.recipe.model, backend, e->pool, e->model.params,
                              &e->evaluator);
@@ -59,17 +59,22 @@ static void close_evaluation(Evaluation *e) {
 
 /* ---- a corpus ---- */
 
+/* Where one of the two has no tokenizer, ids that the model knows are taken as they are. */
+static GwStatus check_tokenizer(const Evaluation *e, const GwCorpus *corpus) {
+  const GwTokenizer *own = e->model.tokenizer, *data = gw_corpus_tokenizer(corpus);
+  if (!own || !data || gw_tokenizer_hash(own) == gw_tokenizer_hash(data)) return GW_OK;
+  return gw_fail(GW_MISMATCH,
+                 "%s: prepared with another tokenizer than the run's; prepare it with "
+                 "--tokenizer RUN/tokenizer.json, or use --text FILE",
+                 gw_corpus_dir(corpus));
+}
+
 static GwStatus evaluate_corpus(Evaluation *e, GwEvaluation *out) {
-  const char *dir = e->options->data_dir;
   GwSplit split = strcmp(e->options->split, "val") == 0 ? GW_SPLIT_VAL : GW_SPLIT_TRAIN;
   GwCorpus *corpus = NULL;
-  GW_TRY(gw_corpus_open(dir, true, &corpus));
-  GwStatus status = GW_OK;
-  if (gw_tokenizer_hash(gw_corpus_tokenizer(corpus)) != gw_tokenizer_hash(e->model.tokenizer))
-    status = gw_fail(GW_MISMATCH,
-                     "%s: prepared with another tokenizer than the run's; prepare it with "
-                     "--tokenizer RUN/tokenizer.json, or use --text FILE",
-                     dir);
+  GW_TRY(gw_corpus_open(e->options->data_dir, true, &corpus));
+  gw_corpus_describe(corpus);
+  GwStatus status = check_tokenizer(e, corpus);
   if (status == GW_OK)
     status = gw_evaluator_corpus(e->evaluator, corpus, split, 0, e->stride, LABEL, out);
   gw_corpus_close(corpus);
@@ -78,9 +83,11 @@ static GwStatus evaluate_corpus(Evaluation *e, GwEvaluation *out) {
 
 /* ---- a text ---- */
 
-static GwStatus read_ids(void *context, uint64_t first, uint64_t count, int32_t *out) {
+static GwStatus read_ids(void *context, uint64_t first, int64_t count, int32_t *tokens,
+                         int32_t *positions) {
   const GwTokenIds *ids = context;
-  memcpy(out, ids->ids + first, (size_t)count * sizeof *out);
+  memcpy(tokens, ids->ids + first, ((size_t)count + 1) * sizeof *tokens);
+  gw_positions(tokens, count, ids->ids[0], positions);
   return GW_OK;
 }
 

@@ -92,7 +92,7 @@ const GwRecipeKey gw__recipe_keys[GW_RECIPE_KEYS] = {
     F64(train.schedule.final_fraction, "[]", 0, 1, "last learning rate / peak"),
     F64(train.schedule.decay_fraction, "(]", 0, 1, "wsd: the part of the run that decays"),
 
-    TEXT(data.dir, NOT_IN_IDENTITY, "the folder that `godwit prepare` wrote"),
+    TEXT(data.dir, NOT_IN_IDENTITY, "the folder that `godwit prepare` wrote, or token files"),
     U64(data.seed, "order of the windows"),
 };
 

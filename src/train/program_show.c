@@ -18,7 +18,7 @@ static GwStatus resolve_vocab_size(const GwProgramOptions *options, GwRecipe *re
   if (options->data_dir) {
     GwCorpus *corpus = NULL;
     GW_TRY(gw_corpus_open(options->data_dir, false, &corpus));
-    recipe->model.vocab_size = gw_tokenizer_vocab_size(gw_corpus_tokenizer(corpus));
+    recipe->model.vocab_size = gw_corpus_vocab_size(corpus);
     gw_corpus_close(corpus);
     return GW_OK;
   }

@@ -1,6 +1,8 @@
 /* The training loop: dull and short. Everything that decides a number is in the trainer; this
  * drives it over the folder of a run: sample, step, record, validate, checkpoint. Where there are
  * several ranks each runs this loop, and rank 0 alone has files to write to. */
+#include <stdio.h>
+
 #include "os/clock.h"
 #include "train/run_parts.h"
 
@@ -148,12 +150,16 @@ static GwStatus validate(Run *run, int64_t max_tokens) {
   run->report.validation_loss = evaluation.nats_per_token;
   run->report.bits_per_byte = evaluation.bits_per_byte;
   if (!gw__run_writes(run)) return GW_OK;
-  gw_log(GW_LOG_INFO, "step %lld: validation loss %.4f nats per token, %.4f bits per byte",
-         (long long)run->step, evaluation.nats_per_token, evaluation.bits_per_byte);
+  bool has_bits = evaluation.bytes > 0;
+  char bits[48] = "";
+  if (has_bits) snprintf(bits, sizeof bits, ", %.4f bits per byte", evaluation.bits_per_byte);
+  gw_log(GW_LOG_INFO, "step %lld: validation loss %.4f nats per token%s", (long long)run->step,
+         evaluation.nats_per_token, bits);
   gw_run_folder_journal(&run->folder, "validation", run->step,
-                        json_pack("{s:f, s:f, s:I}", "loss", evaluation.nats_per_token,
-                                  "bits_per_byte", evaluation.bits_per_byte, "tokens",
-                                  (json_int_t)evaluation.tokens));
+                        json_pack("{s:f, s:o, s:I}", "loss", evaluation.nats_per_token,
+                                  "bits_per_byte",
+                                  has_bits ? json_real(evaluation.bits_per_byte) : json_null(),
+                                  "tokens", (json_int_t)evaluation.tokens));
   return GW_OK;
 }
 

@@ -9,17 +9,19 @@
 GwStatus gw_run_data_open(const GwTrainOptions *options, GwRecipe *recipe, GwCorpus **out) {
   const char *dir = options->data_dir ? options->data_dir : recipe->data.dir;
   if (!dir[0])
-    return gw_fail(GW_USAGE, "no data: give --data DIR, a folder that `godwit prepare` wrote");
+    return gw_fail(GW_USAGE,
+                   "no data: give --data DIR, a folder that `godwit prepare` wrote, or one with "
+                   "token files");
   GW_TRY(gw_corpus_open(dir, true, out));
   if (strlen(dir) >= sizeof recipe->data.dir)
     return gw_fail(GW_INVALID, "%s: the path of the data is too long", dir);
   memmove(recipe->data.dir, dir, strlen(dir) + 1);
-  int32_t vocab = gw_tokenizer_vocab_size(gw_corpus_tokenizer(*out));
-  if (recipe->model.vocab_size == 0) recipe->model.vocab_size = vocab;
+  int32_t vocab = gw_corpus_vocab_min(*out);
+  if (recipe->model.vocab_size == 0) recipe->model.vocab_size = gw_corpus_vocab_size(*out);
   if (recipe->model.vocab_size < vocab)
     return gw_fail(
         GW_MISMATCH,
-        "model.vocab_size is %d, but the tokenizer of %s has %d tokens; set it to 0 to take "
+        "model.vocab_size is %d, but the vocabulary of %s has %d tokens; set it to 0 to take "
         "the data's",
         recipe->model.vocab_size, dir, vocab);
   return GW_OK;

@@ -34,8 +34,9 @@ static GwStatus create(GwRunFolder *folder, const GwRecipe *recipe, const GwCorp
   GwStatus status = gw_fs_write_atomic(folder->fs, path, text, strlen(text));
   free(text);
   GW_TRY(status);
+  const GwTokenizer *tokenizer = gw_corpus_tokenizer(corpus);
   GW_TRY(gw_fs_path(path, "%s/tokenizer.json", folder->path));
-  GW_TRY(gw_tokenizer_save(folder->fs, gw_corpus_tokenizer(corpus), path));
+  if (tokenizer) GW_TRY(gw_tokenizer_save(folder->fs, tokenizer, path));
   return write_manifest(folder, recipe, corpus);
 }
 

@@ -7,6 +7,7 @@
 
 static GwStatus open_corpus(Run *run) {
   GW_TRY(gw_run_data_open(run->options, &run->recipe, &run->corpus));
+  if (!run->rank) gw_corpus_describe(run->corpus);
   return gw_sampler_init(run->corpus, run->recipe.data.seed, run->recipe.train.lanes,
                          run->recipe.train.lane_batch, run->recipe.model.context, &run->sampler);
 }

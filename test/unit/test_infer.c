@@ -149,10 +149,12 @@ typedef struct {
   uint64_t count;
 } Stream;
 
-static GwStatus read_stream(void *context, uint64_t first, uint64_t count, int32_t *out) {
+static GwStatus read_stream(void *context, uint64_t first, int64_t count, int32_t *tokens,
+                            int32_t *positions) {
   const Stream *stream = context;
-  assert_true(first + count <= stream->count);
-  memcpy(out, stream->tokens + first, count * sizeof *out);
+  assert_true(first + (uint64_t)count < stream->count);
+  memcpy(tokens, stream->tokens + first, ((size_t)count + 1) * sizeof *tokens);
+  gw_positions(tokens, count, END, positions);
   return GW_OK;
 }
 
