@@ -201,6 +201,23 @@ static void damaged_indexes_are_named(void **state) {
                gw_token_file_parse_raw("x.bin", (const uint8_t *)"abc", 3, &shard));
 }
 
+/* Multimodal data have a mode of each sequence behind the rest. */
+static void an_index_with_more_behind_it_is_refused(void **state) {
+  (void)state;
+  const uint8_t tokens[18] = {0};
+  Index index = sample_index(8, 2);
+  GwText file;
+  GwShard shard;
+  make_index(&index, &file);
+  for (int more = 1; more <= 16; more++) {
+    put(&file, 0, 1);
+    assert_fails(GW_CORRUPT, "not what its",
+                 gw_token_file_parse_megatron("x.bin", "x.idx", (uint8_t *)file.data, file.size,
+                                              tokens, 18, &shard));
+  }
+  gw_text_deinit(&file);
+}
+
 /* ---- folders ---- */
 
 static GwStatus open_folder(GwCorpus **out) { return gw_corpus_open(folder, true, out); }
@@ -389,6 +406,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(every_layout_reads_back),
       cmocka_unit_test(an_index_says_where_documents_begin),
       cmocka_unit_test(damaged_indexes_are_named),
+      cmocka_unit_test(an_index_with_more_behind_it_is_refused),
       cmocka_unit_test(folders_are_sorted_into_splits),
       cmocka_unit_test(folders_that_make_no_sense_are_refused),
       cmocka_unit_test(what_ids_are_is_assumed),
