@@ -7,6 +7,7 @@
 #include <pcre2.h>
 #include <stdio.h>
 #include <string.h>
+#include <utf8proc.h>
 #include <xxhash.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -61,6 +62,8 @@ static void add_libraries(GwDoctorReport *report) {
   pcre2_config(PCRE2_CONFIG_JIT, &jit);
   snprintf(text, sizeof text, "%s, JIT %s", version, jit ? "on" : "off");
   add_library(report, "pcre2", "tokenizer patterns", "libpcre2-dev", text);
+  add_library(report, "utf8proc", "tokenizers that normalise", "libutf8proc-dev",
+              utf8proc_version());
   unsigned number = XXH_versionNumber();
   snprintf(text, sizeof text, "%u.%u.%u", number / 10000, number / 100 % 100, number % 100);
   add_library(report, "xxhash", "hashes", "libxxhash-dev", text);

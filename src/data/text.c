@@ -19,7 +19,16 @@
  *    (?!\S) and without.
  *
  * Merges never leave a piece, so tokens of the parts are the tokens of the whole. Both cuts stand
- * beside an ASCII character, so that bytes that are not UTF-8 are the same bytes in any reading. */
+ * beside an ASCII character, so that bytes that are not UTF-8 are the same bytes in any reading.
+ *
+ * Where text is normalised first (nfc.h), all this holds for the normalised text: normalising the
+ * parts is normalising the whole, and what was looked at stays what it was.
+ *
+ *  - Marks move only among marks, and neither a space nor a line feed is one. Nothing composes with
+ *    a space, before it or behind, nor with a line feed. So nothing passes the cut: at p stands a
+ *    space, or before it a line feed.
+ *  - No character that is not white space becomes white space or a slash, and none turns into
+ *    nothing: what ends in another character still does, and what begins with one as well. */
 #include "data/text.h"
 
 #include <stdlib.h>

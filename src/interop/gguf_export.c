@@ -133,6 +133,10 @@ static GwStatus put_merges(GwGgufHead *head, const GwTokenizer *tokenizer) {
 
 static GwStatus put_tokenizer(GwGgufHead *head, const GwTokenizer *tokenizer, int32_t rows) {
   const char *splitting = NULL;
+  if (tokenizer->nfc)
+    return gw_fail(GW_UNSUPPORTED,
+                   "the tokenizer: its normalizer NFC has no place in GGUF, so other tokens would "
+                   "come of some texts there; export to hf");
   GW_TRY(splitting_name(tokenizer, &splitting));
   gw_gguf_put_string(head, "tokenizer.ggml.model", "gpt2");
   gw_gguf_put_string(head, "tokenizer.ggml.pre", splitting);

@@ -1,13 +1,15 @@
-/* Encoding: text → pieces (split.h) → tokens. A piece starts as its bytes; of all neighbours that
- * have a merge, the one of the lowest rank (the leftmost among equals) is merged until none is
- * left. The tokens stand in a linked list and the candidates in a heap, so a piece of n bytes costs
- * n log n. A small cache of short pieces, one cache line each, answers for nearly all of a natural
- * text; a piece goes to the one slot its hash names, so memory is bounded. */
+/* Encoding: text → normalised text, where the vocabulary asks for that (nfc.h) → pieces (split.h) →
+ * tokens. A piece starts as its bytes; of all neighbours that have a merge, the one of the lowest
+ * rank (the leftmost among equals) is merged until none is left. The tokens stand in a linked list
+ * and the candidates in a heap, so a piece of n bytes costs n log n. A small cache of short pieces,
+ * one cache line each, answers for nearly all of a natural text; a piece goes to the one slot its
+ * hash names, so memory is bounded. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/grow.h"
 #include "base/hash64.h"
+#include "tokenizer/nfc.h"
 #include "tokenizer/split.h"
 #include "tokenizer/tokenizer_table.h"
 
@@ -26,6 +28,7 @@ typedef struct {
 } Node;
 
 typedef struct {
+  GwNfc nfc;
   GwSplitter *split; /* by the pattern of the tokenizer whose hash is cache_owner */
   CacheSlot *cache;
   uint64_t cache_owner;
@@ -37,6 +40,7 @@ typedef struct {
 
 static void scratch_destroy(Scratch *scratch) {
   if (!scratch) return;
+  gw_nfc_deinit(&scratch->nfc);
   gw_split_destroy(scratch->split);
   gw_buffer_destroy(scratch->cache);
   free(scratch->nodes);
@@ -205,8 +209,8 @@ static GwStatus encode_bytes(const GwTokenizer *tokenizer, const uint8_t *text, 
   return GW_OK;
 }
 
-GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, size_t size,
-                             GwTokenIds *out) {
+static GwStatus encode_normalized(const GwTokenizer *tokenizer, const uint8_t *text, size_t size,
+                                  GwTokenIds *out) {
   if (tokenizer->merge_count == 0) return encode_bytes(tokenizer, text, size, out);
   Scratch *scratch = NULL;
   GW_TRY(get_scratch(tokenizer, out, &scratch));
@@ -223,6 +227,17 @@ GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, siz
 failed:
   out->count = before;
   return status;
+}
+
+GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, size_t size,
+                             GwTokenIds *out) {
+  const uint8_t *normalized = text;
+  Scratch *scratch = NULL;
+  if (tokenizer->nfc) {
+    GW_TRY(get_scratch(tokenizer, out, &scratch));
+    GW_TRY(gw_nfc_normalize(&scratch->nfc, text, size, &normalized, &size));
+  }
+  return encode_normalized(tokenizer, normalized, size, out);
 }
 
 /* The special token whose name stands at `text`, the longest; NULL for none. */

@@ -119,8 +119,8 @@ static GwStatus set_merges(GwTokenizer *tokenizer, const GwTokenizer *parts) {
   return status;
 }
 
-/* Of the bytes behind every id, the merges in order, the end-of-text id and how text is split; not
- * of names. */
+/* Of the bytes behind every id, the merges in order, the end-of-text id and how text is normalised
+ * and split; not of names. */
 static uint64_t hash_meaning(const GwTokenizer *tokenizer) {
   uint64_t hash = (uint64_t)tokenizer->end_of_text;
   for (int32_t id = 0; id < tokenizer->vocab_size; id++)
@@ -128,7 +128,8 @@ static uint64_t hash_meaning(const GwTokenizer *tokenizer) {
   hash = gw_hash_bytes(tokenizer->merges, sizeof(GwMerge) * (size_t)tokenizer->merge_count, hash);
   int32_t splitting[2] = {(int32_t)tokenizer->pattern, tokenizer->whole_pieces};
   bool usual = tokenizer->pattern == GW_PATTERN_GPT2 && !tokenizer->wholes;
-  return usual ? hash : gw_hash_bytes(splitting, sizeof splitting, hash);
+  if (!usual) hash = gw_hash_bytes(splitting, sizeof splitting, hash);
+  return tokenizer->nfc ? gw_hash_bytes("NFC", 3, hash) : hash;
 }
 
 GwStatus gw__tokenizer_check_bytes(const char *name, const GwTokenizer *parts) {
@@ -148,6 +149,7 @@ GwStatus gw__tokenizer_create(const GwTokenizer *parts, GwTokenizer **out) {
   tokenizer->vocab_size = parts->vocab_size;
   tokenizer->special_count = parts->special_count;
   tokenizer->end_of_text = parts->end_of_text;
+  tokenizer->nfc = parts->nfc;
   tokenizer->pattern = parts->pattern;
   tokenizer->whole_pieces = parts->whole_pieces;
   for (int byte = 0; byte < 256; byte++) tokenizer->byte_ids[byte] = -1;

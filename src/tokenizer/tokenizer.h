@@ -1,5 +1,6 @@
 /* Tokenizers: bytes ↔ token ids. Byte-level, so every byte string has an encoding and decoding
- * gives exactly the bytes back.
+ * gives exactly the bytes back (where the vocabulary asks for it, those of the text in Unicode's
+ * normal form C).
  *
  *   byte   ids 0..255 are the bytes, 256 is the end-of-text token
  *   bpe    byte-pair merges inside the pieces of a split pattern (split.h); ids as the file has

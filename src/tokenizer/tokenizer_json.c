@@ -1,5 +1,6 @@
 /* tokenizer.json, as Hugging Face's tokenizers library writes it for byte-level BPE:
  *
+ *   normalizer     NFC or none
  *   pre_tokenizer  how text is split: ByteLevel for GPT-2's pattern, else a Split by one of the
  *                  patterns of split.h before it
  *   model.vocab    token → id; a token is spelled in GPT-2's alphabet (byte_alphabet.h)
@@ -90,12 +91,16 @@ static GwStatus read_split(const char *name, const json_t *split, GwSplitPattern
   return GW_OK;
 }
 
+static GwStatus read_normalizer(Reader *reader, const json_t *root) {
+  const json_t *normalizer = json_object_get(root, "normalizer");
+  reader->parts.nfc = strcmp(type_of(normalizer), "NFC") == 0;
+  if (reader->parts.nfc || is_absent(normalizer)) return GW_OK;
+  return gw_fail(GW_UNSUPPORTED, "%s: normalizer '%s': " SUPPORTED " and no normalizer but NFC",
+                 reader->name, shown(type_of(normalizer)).text);
+}
+
 static GwStatus read_splitting(Reader *reader, const json_t *root) {
   const char *name = reader->name;
-  const json_t *normalizer = json_object_get(root, "normalizer");
-  if (!is_absent(normalizer))
-    return gw_fail(GW_UNSUPPORTED, "%s: normalizer '%s': " SUPPORTED " and no normalizer", name,
-                   shown(type_of(normalizer)).text);
   const json_t *splitter = json_object_get(root, "pre_tokenizer");
   if (strcmp(type_of(splitter), "Sequence") != 0) return check_byte_level(name, splitter, true);
   const json_t *parts = json_object_get(splitter, "pretokenizers");
@@ -306,6 +311,7 @@ static GwStatus read_all(Reader *reader, json_t *root, GwTokenizer **out) {
   json_t *model = NULL;
   GW_TRY(gw_json_object(root, reader->name, "model", &model));
   GW_TRY(check_model(reader, model));
+  GW_TRY(read_normalizer(reader, root));
   GW_TRY(read_splitting(reader, root));
   GW_TRY(gw_json_object(model, reader->name, "vocab", &reader->vocab));
   GW_TRY(read_specials(reader, root));
@@ -399,8 +405,9 @@ static json_t *make_file(const GwTokenizer *tokenizer, char **names) {
                 "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0,
                 "byte_fallback", 0, "ignore_merges", (int)tokenizer->whole_pieces, "vocab",
                 make_vocab(tokenizer, names), "merges", make_merges(tokenizer, names));
-  return json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation",
-                   "padding", "added_tokens", make_specials(tokenizer), "normalizer",
+  json_t *normalizer = tokenizer->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
+  return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation",
+                   "padding", "added_tokens", make_specials(tokenizer), "normalizer", normalizer,
                    "pre_tokenizer", gw__tokenizer_splitting_json(tokenizer->pattern),
                    "post_processor", "decoder", make_byte_level(true), "model", model);
 }

@@ -43,6 +43,7 @@ struct GwTokenizer {
    * table that stays in the second-level cache where the slots don't. [(filter_mask + 1) / 64] */
   uint64_t *filter;
   uint64_t filter_mask;
+  bool nfc; /* text is normalised (nfc.h) before it is split */
   GwSplitPattern pattern;
   /* A piece that is a token becomes that token, whatever the merges say. Only the tokens that the
    * merges don't lead to are in the table: open addressing by the hash of their bytes. */
@@ -53,8 +54,8 @@ struct GwTokenizer {
 };
 
 /* Makes a tokenizer from a copy of `parts`, of which the counts, the end-of-text id, the first
- * three arrays, the pattern and whole_pieces are read. Every byte must have a token, tokens must be
- * distinct, and so must pairs of merges. An id that is neither a token nor special is unused.
+ * three arrays, nfc, the pattern and whole_pieces are read. Every byte must have a token; tokens
+ * are distinct, and so are pairs of merges. An id that is neither a token nor special is unused.
  *
  * Where merges is NULL, any two tokens merge that together are a token, the one of the lowest id
  * first (tiktoken's way). That is one merge per token: the two that its bytes have become when all

@@ -61,6 +61,19 @@ def odd_texts():
         yield "".join(source.choice(pieces) for _ in range(source.randrange(1, 40)))
 
 
+def marked_texts():
+    """Texts that normal form C changes: marks in any order, letters made of others, jamo."""
+    pieces = ["a", "e", "o", "<", " ", "\n", "é", "\u0300", "\u0301", "\u0302", "\u0304", "\u0308",
+              "\u0316", "\u0323", "\u0327", "\u0328", "\u0334", "\u0338", "\u0345", "\u05b0",
+              "\u05c1", "\u064b", "\u0653", "\u0627", "\u09c7", "\u09be", "\u0dd9", "\u0dcf",
+              "\u0dca", "\u1100", "\u1161", "\u11a8", "가", "각", "Ấ", "\u212b", "\u2126", "\u2000",
+              "\u037e", "\u0344", "\u0f73", "\u0f71", "\u0f72", "か", "\u3099", "\ufb2c", "中",
+              "\U0001d15e", "\U000110a5", "\U000110ba", "\u0958", "😀"]
+    source = random.Random(9)
+    for _ in range(300):
+        yield "".join(source.choice(pieces) for _ in range(source.randrange(1, 40)))
+
+
 def train_models(godwit, work):
     (work / "text.txt").write_text(words_text(3000), encoding="utf-8")
     (work / "recipe.yaml").write_text("{}\n")
@@ -132,12 +145,19 @@ def encode_all(helper, work, tokenizer, texts):
 
 
 def test_tokenizers(helper, work):
+    """The tokenizer of an export, and the same with the normalizer NFC."""
     import tokenizers
-    theirs = tokenizers.Tokenizer.from_file(str(work / "gpt2-hf" / "tokenizer.json"))
-    texts = list(odd_texts())
-    for text, ours in zip(texts, encode_all(helper, work, work / "gpt2-hf", texts)):
-        check(f"tokenizers: {text!r}", theirs.encode(text, add_special_tokens=False).ids == ours)
-    print(f"tokenizers {tokenizers.__version__}: {len(texts)} texts")
+    plain = work / "gpt2-hf" / "tokenizer.json"
+    normalizing = json.loads(plain.read_text(encoding="utf-8"))
+    normalizing["normalizer"] = {"type": "NFC"}
+    (work / "nfc.json").write_text(json.dumps(normalizing), encoding="utf-8")
+    texts = list(odd_texts()) + list(marked_texts())
+    for path in plain, work / "nfc.json":
+        theirs = tokenizers.Tokenizer.from_file(str(path))
+        for text, ours in zip(texts, encode_all(helper, work, path, texts)):
+            wanted = theirs.encode(text, add_special_tokens=False).ids
+            check(f"tokenizers, {path.name}: {text!r}", wanted == ours)
+    print(f"tokenizers {tokenizers.__version__}: {len(texts)} texts, plain and normalised")
 
 
 def merges_of(path):

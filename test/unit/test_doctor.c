@@ -119,7 +119,7 @@ static void report_is_whole(void **unused) {
     assert_int_equal(part->found, strlen(part->detail) > 0);
     libraries += part->kind == GW_PART_LIBRARY;
   }
-  assert_int_equal(libraries, gw_world_mpi_library() ? 7 : 6);
+  assert_int_equal(libraries, gw_world_mpi_library() ? 8 : 7);
 }
 
 int main(int argc, char **argv) {

@@ -220,7 +220,8 @@ static void other_tokenizers_are_refused(void **state) {
   assert_refused("pre_tokenizer/type", "\"Metaspace\"", GW_UNSUPPORTED, "'Metaspace'");
   assert_refused("pre_tokenizer/add_prefix_space", "true", GW_UNSUPPORTED, "add_prefix_space");
   assert_refused("pre_tokenizer/use_regex", "false", GW_UNSUPPORTED, "use_regex");
-  assert_refused("normalizer", "{\"type\": \"NFC\"}", GW_UNSUPPORTED, "'NFC'");
+  assert_refused("normalizer", "{\"type\": \"NFKC\"}", GW_UNSUPPORTED, "'NFKC'");
+  assert_refused("normalizer", "7", GW_UNSUPPORTED, "normalizer");
   const char unknown[] =
       "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": "
       "{\"Regex\": \"(a+)+\"}, \"behavior\": \"Isolated\", \"invert\": false}, {\"type\": "
