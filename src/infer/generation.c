@@ -1,5 +1,5 @@
 /* Generation: the end-of-text token heads the document, as in training data; then the prompt, then
- * choose, emit, push, until enough tokens came or end-of-text was chosen. */
+ * choose, emit, push, until enough tokens came or one was chosen that ends a text. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,10 +81,6 @@ static int32_t choices(const Generation *g) {
                             : g->model.recipe.model.vocab_size;
 }
 
-static bool ends_text(const Generation *g, int32_t token) {
-  return g->model.tokenizer && token == gw_tokenizer_end_of_text(g->model.tokenizer);
-}
-
 static GwStatus open_generation(const char *path, Generation *g) {
   const GwExecutionOptions *execution = &g->options->execution;
   const GwBackend *backend = NULL;
@@ -133,7 +129,7 @@ static GwStatus generate(Generation *g, GwGenerateReport *report) {
   while (report->tokens < options->tokens) {
     int32_t token = 0;
     GW_TRY(gw_token_choose(&choice, logits, choices(g), &rng, g->candidates, &token));
-    report->ended = ends_text(g, token);
+    report->ended = gw_text_ends_has(&g->model.ends, token);
     if (report->ended) break;
     GW_TRY(emit_token(g, token));
     if (++report->tokens < options->tokens) GW_TRY(gw_decoder_push(g->decoder, &token, 1, &logits));

@@ -74,6 +74,13 @@ static GwStatus read_tokenizer(GwFs *fs, const GwModelPlace *place, int32_t voca
                  path, count, vocab_size);
 }
 
+static GwStatus read_ends(GwFs *fs, const GwModelPlace *place, GwLoadedModel *model) {
+  GW_TRY(gw_text_ends_load(fs, place->run, model->recipe.model.vocab_size, &model->ends));
+  if (model->ends.count == 0 && model->tokenizer)
+    gw_text_ends_add(&model->ends, gw_tokenizer_end_of_text(model->tokenizer));
+  return GW_OK;
+}
+
 static GwStatus read_params(GwFs *fs, const GwModelPlace *place, GwLoadedModel *model) {
   const GwParamList *list = &model->list;
   GwTensor *tensors = calloc((size_t)list->count + 1, sizeof *tensors);
@@ -103,6 +110,7 @@ GwStatus gw_loaded_model_open(const char *path, GwLoadedModel *out) {
   GW_TRY(gw_model_place(fs, path, &place));
   GW_TRY(read_recipe(fs, &place, &model.recipe));
   GwStatus status = read_tokenizer(fs, &place, model.recipe.model.vocab_size, &model.tokenizer);
+  if (status == GW_OK) status = read_ends(fs, &place, &model);
   if (status == GW_OK) status = gw_model_params(&model.recipe.model, &model.list);
   if (status == GW_OK) status = read_params(fs, &place, &model);
   if (status == GW_OK)

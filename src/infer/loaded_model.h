@@ -1,9 +1,10 @@
 /* A trained model, read from a run or from one of its checkpoints; nothing on disk is changed.
  *
- *   RUN/recipe.yaml, RUN/tokenizer.json, RUN/checkpoints/step-.../ */
+ *   RUN/recipe.yaml, RUN/tokenizer.json, RUN/generation_config.json, RUN/checkpoints/step-.../ */
 #ifndef GW_LOADED_MODEL_H
 #define GW_LOADED_MODEL_H
 
+#include "infer/text_ends.h"
 #include "model/model.h"
 #include "state/checkpoint.h"
 #include "tokenizer/tokenizer.h"
@@ -25,7 +26,8 @@ GwStatus gw_model_place_view(GwFs *fs, const GwModelPlace *place, const GwTensor
 
 typedef struct {
   GwRecipe recipe;
-  GwTokenizer *tokenizer; /* NULL: the run has none, being imported without */
+  GwTokenizer *tokenizer; /* NULL: the run has none, being imported or trained without */
+  GwTextEnds ends;        /* of a text; none where neither tokenizer nor file says any */
   GwParamList list;
   void *params; /* the parameter buffer of `list` */
   GwCheckpointInfo info;

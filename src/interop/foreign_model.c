@@ -6,12 +6,30 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "godwit/log.h"
 
 void gw_foreign_model_deinit(GwForeignModel *model) {
   gw_buffer_destroy(model->params);
   gw_param_list_deinit(&model->list);
   if (model->tokenizer) gw_tokenizer_destroy(model->tokenizer);
   *model = (GwForeignModel){0};
+}
+
+GwTextEnds gw_foreign_ends(const GwForeignModel *model) {
+  GwTextEnds ends = model->ends;
+  if (ends.count == 0 && model->tokenizer)
+    gw_text_ends_add(&ends, gw_tokenizer_end_of_text(model->tokenizer));
+  return ends;
+}
+
+void gw_foreign_set_head(GwForeignModel *model, const char *file, const char *key, int64_t id) {
+  if (!model->tokenizer) return;
+  if (id >= 0 && id <= INT32_MAX && gw_tokenizer_set_end_of_text(model->tokenizer, (int32_t)id))
+    return;
+  gw_log(GW_LOG_WARNING,
+         "%s: '%s' is %" PRId64 ", no special token of the tokenizer; texts begin with '%s'", file,
+         key, id,
+         gw_tokenizer_special_name(model->tokenizer, gw_tokenizer_end_of_text(model->tokenizer)));
 }
 
 void gw_foreign_set_name(GwForeignModel *model, const char *text, size_t size) {

@@ -2,6 +2,7 @@
 #ifndef GW_FOREIGN_MODEL_H
 #define GW_FOREIGN_MODEL_H
 
+#include "infer/text_ends.h"
 #include "interop/gguf.h"
 #include "interop/tensor_map.h"
 #include "tokenizer/tokenizer.h"
@@ -12,9 +13,15 @@ typedef struct {
   GwParamList list;
   void *params;           /* the parameter buffer of `list` */
   GwTokenizer *tokenizer; /* NULL where the file has none */
+  GwTextEnds ends;        /* none: only the tokenizer's end-of-text token, if there is one */
 } GwForeignModel;
 
 void gw_foreign_model_deinit(GwForeignModel *model);
+/* What ends a text, in full: none only without a tokenizer. */
+GwTextEnds gw_foreign_ends(const GwForeignModel *model);
+/* Texts begin with the token `id` of `key` in `file`. One that is no special token of the model's
+ * tokenizer is passed over with a warning: configurations keep defaults that mean nothing. */
+void gw_foreign_set_head(GwForeignModel *model, const char *file, const char *key, int64_t id);
 /* Takes as much of a name from elsewhere as fits, with - for all but plain characters. */
 void gw_foreign_set_name(GwForeignModel *model, const char *text, size_t size);
 /* Sets up list and buffer for model->model; GW_INVALID naming `file` when its sizes cannot be.

@@ -25,6 +25,11 @@ typedef enum {
   GW_GGUF_F64
 } GwGgufKind;
 
+/* The keys of the tokens that end a text: of a whole one, of a turn, of a message. llama.cpp stops
+ * at each of them. */
+enum { GW_GGUF_ENDS = 3 };
+extern const char *const gw_gguf_ends[GW_GGUF_ENDS];
+
 /* How the elements of a tensor are stored; the numbers are ggml's. */
 typedef enum {
   GW_GGML_F32 = 0,

@@ -76,12 +76,6 @@ static char *spell_token(const GwByteAlphabet *alphabet, const GwTokenizer *toke
   return name;
 }
 
-static const GwSpecialToken *find_special(const GwTokenizer *tokenizer, int32_t id) {
-  for (int32_t i = 0; i < tokenizer->special_count; i++)
-    if (tokenizer->specials[i].id == id) return &tokenizer->specials[i];
-  return NULL;
-}
-
 static bool is_token(const GwTokenizer *tokenizer, int32_t id) {
   return id < tokenizer->vocab_size && tokenizer->tokens[id].size > 0;
 }
@@ -101,14 +95,14 @@ static GwStatus put_tokens(GwGgufHead *head, const GwTokenizer *tokenizer, int32
     }
     char unused[32];
     snprintf(unused, sizeof unused, "[UNUSED%" PRId32 "]", id);
-    const GwSpecialToken *special = find_special(tokenizer, id);
-    gw_gguf_item_string(head, special ? special->name : unused);
+    const char *special = gw_tokenizer_special_name(tokenizer, id);
+    gw_gguf_item_string(head, special ? special : unused);
   }
   gw_gguf_begin_array(head, "tokenizer.ggml.token_type", GW_GGUF_I32, (uint64_t)rows);
   for (int32_t id = 0; id < rows; id++)
-    gw_gguf_item_i32(head, is_token(tokenizer, id)       ? TOKEN_NORMAL
-                           : find_special(tokenizer, id) ? TOKEN_CONTROL
-                                                         : TOKEN_UNUSED);
+    gw_gguf_item_i32(head, is_token(tokenizer, id)                    ? TOKEN_NORMAL
+                           : gw_tokenizer_special_name(tokenizer, id) ? TOKEN_CONTROL
+                                                                      : TOKEN_UNUSED);
   return head->status;
 }
 
@@ -131,7 +125,8 @@ static GwStatus put_merges(GwGgufHead *head, const GwTokenizer *tokenizer) {
   return head->status;
 }
 
-static GwStatus put_tokenizer(GwGgufHead *head, const GwTokenizer *tokenizer, int32_t rows) {
+static GwStatus put_tokenizer(GwGgufHead *head, const GwForeignModel *model) {
+  const GwTokenizer *tokenizer = model->tokenizer;
   const char *splitting = NULL;
   if (tokenizer->nfc)
     return gw_fail(GW_UNSUPPORTED,
@@ -140,10 +135,16 @@ static GwStatus put_tokenizer(GwGgufHead *head, const GwTokenizer *tokenizer, in
   GW_TRY(splitting_name(tokenizer, &splitting));
   gw_gguf_put_string(head, "tokenizer.ggml.model", "gpt2");
   gw_gguf_put_string(head, "tokenizer.ggml.pre", splitting);
-  GW_TRY(put_tokens(head, tokenizer, rows));
+  GW_TRY(put_tokens(head, tokenizer, model->model.vocab_size));
   GW_TRY(put_merges(head, tokenizer));
   gw_gguf_put_u32(head, "tokenizer.ggml.bos_token_id", (uint32_t)tokenizer->end_of_text);
-  gw_gguf_put_u32(head, "tokenizer.ggml.eos_token_id", (uint32_t)tokenizer->end_of_text);
+  GwTextEnds ends = gw_foreign_ends(model);
+  if (ends.count > GW_GGUF_ENDS)
+    return gw_fail(GW_UNSUPPORTED,
+                   "%d tokens end a text of this model, and GGUF has places for %d; export to hf",
+                   ends.count, GW_GGUF_ENDS);
+  for (int i = 0; i < ends.count; i++)
+    gw_gguf_put_u32(head, gw_gguf_ends[i], (uint32_t)ends.ids[i]);
   gw_gguf_put_bool(head, "tokenizer.ggml.add_bos_token", true);
   return head->status;
 }
@@ -199,7 +200,7 @@ static GwStatus write_head(GwFs *fs, GwFile *file, const GwForeignModel *model,
   GwGgufHead head = {0};
   GwText text = {0};
   put_sizes(&head, model, architecture, type);
-  GwStatus status = put_tokenizer(&head, model->tokenizer, model->model.vocab_size);
+  GwStatus status = put_tokenizer(&head, model);
   put_tensors(&head, map, type);
   if (status == GW_OK) status = gw_gguf_head_finish(&head, &text);
   if (status == GW_OK) status = fs->write(fs, file, text.data, text.size);

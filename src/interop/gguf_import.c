@@ -275,6 +275,31 @@ static GwStatus read_tokenizer(Reader *r) {
   return status;
 }
 
+/* A token under `key`; *id stays as it is where there is none. */
+static GwStatus read_token(const Reader *r, const char *key, int32_t *id) {
+  uint32_t value = 0;
+  if (!gw_gguf_has(r->file, key)) return GW_OK;
+  GW_TRY(gw_gguf_u32(r->file, key, &value));
+  if (value >= (uint32_t)r->model->model.vocab_size)
+    return gw_fail(GW_CORRUPT, "%s: %s is %" PRIu32 ", and the model has %" PRId32 " tokens",
+                   r->path, key, value, r->model->model.vocab_size);
+  *id = (int32_t)value;
+  return GW_OK;
+}
+
+static GwStatus read_borders(Reader *r) {
+  static const char begin[] = "tokenizer.ggml.bos_token_id";
+  int32_t head = -1;
+  GW_TRY(read_token(r, begin, &head));
+  if (head >= 0) gw_foreign_set_head(r->model, r->path, begin, head);
+  for (int i = 0; i < GW_GGUF_ENDS; i++) {
+    int32_t end = -1;
+    GW_TRY(read_token(r, gw_gguf_ends[i], &end));
+    if (end >= 0) gw_text_ends_add(&r->model->ends, end);
+  }
+  return GW_OK;
+}
+
 static GwStatus read_name(Reader *r) {
   const char *text = NULL;
   size_t size = 0;
@@ -290,7 +315,8 @@ static GwStatus read_all(Reader *r, const GwMap *map) {
   GW_TRY(read_architecture(r));
   GW_TRY(read_sizes(r, &r->model->model));
   GW_TRY(read_tensors(r));
-  return read_tokenizer(r);
+  GW_TRY(read_tokenizer(r));
+  return read_borders(r);
 }
 
 GwStatus gw_gguf_import(const char *path, GwForeignModel *out) {

@@ -4,6 +4,9 @@
 #include "base/half.h"
 #include "interop/gguf.h"
 
+const char *const gw_gguf_ends[GW_GGUF_ENDS] = {
+    "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+
 static void append(GwGgufHead *head, GwText *text, const void *data, size_t size) {
   if (head->status == GW_OK) head->status = gw_text_append(text, data, size);
 }

@@ -44,16 +44,16 @@ static json_t *write_llama(const GwModelRecipe *m) {
                    m->rope_theta, "rope_scaling");
 }
 
-GwStatus gw_hf_config_write(const GwModelRecipe *model, int32_t end_of_text, const char *dtype,
-                            char **out) {
+GwStatus gw_hf_config_write(const GwModelRecipe *model, int32_t head, const GwTextEnds *ends,
+                            const char *dtype, char **out) {
   const char *type = NULL;
   GW_TRY(gw_foreign_architecture(model, &type));
   bool gpt2 = model->family == GW_FAMILY_GPT2;
   json_t *config = gpt2 ? write_gpt2(model) : write_llama(model);
-  json_t *rest = json_pack("{s:s, s:i, s:i, s:i, s:b, s:s}", "model_type", type, "vocab_size",
-                           (int)model->vocab_size, "bos_token_id", (int)end_of_text, "eos_token_id",
-                           (int)end_of_text, "tie_word_embeddings", (int)model->tie_embeddings,
-                           "torch_dtype", dtype);
+  json_t *rest = json_pack("{s:s, s:i, s:i, s:o, s:b, s:s}", "model_type", type, "vocab_size",
+                           (int)model->vocab_size, "bos_token_id", (int)head, "eos_token_id",
+                           gw_text_ends_json(ends), "tie_word_embeddings",
+                           (int)model->tie_embeddings, "torch_dtype", dtype);
   bool whole = config && rest && json_object_update(config, rest) == 0;
   char *text = whole ? gw_json_text(config) : NULL;
   json_decref(config);

@@ -3,16 +3,17 @@
 #ifndef GW_HF_CONFIG_H
 #define GW_HF_CONFIG_H
 
-#include "base/json.h"
 #include "godwit/recipe.h"
+#include "infer/text_ends.h"
 
 /* "gpt2", "llama" or "qwen3"; also what llama.cpp calls the architecture. GW_UNSUPPORTED, naming
  * the recipe's key, for a model that none of them can express. */
 GwStatus gw_foreign_architecture(const GwModelRecipe *model, const char **out);
 
-/* The file's text, malloc'd. `dtype` is that of the tensors beside it ("float32"). */
-GwStatus gw_hf_config_write(const GwModelRecipe *model, int32_t end_of_text, const char *dtype,
-                            char **out);
+/* The file's text, malloc'd. Texts begin with `head`; `dtype` is that of the tensors beside it
+ * ("float32"). */
+GwStatus gw_hf_config_write(const GwModelRecipe *model, int32_t head, const GwTextEnds *ends,
+                            const char *dtype, char **out);
 
 /* The model section of a recipe. GW_CORRUPT for a missing or misshaped field, GW_UNSUPPORTED for a
  * value that godwit has nothing for; both name file and field. */

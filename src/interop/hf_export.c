@@ -116,25 +116,21 @@ static GwStatus write_weights(Writer *w) {
   return status;
 }
 
-static const char *end_of_text_name(const GwTokenizer *tokenizer) {
-  int32_t i = 0;
-  while (tokenizer->specials[i].id != tokenizer->end_of_text) i++;
-  return tokenizer->specials[i].name;
-}
-
 static GwStatus write_tokenizer(const Writer *w) {
   char path[GW_PATH_MAX];
   const GwTokenizer *tokenizer = w->model->tokenizer;
-  const char *end = end_of_text_name(tokenizer);
+  GwTextEnds ends = gw_foreign_ends(w->model);
+  const char *begin = gw_tokenizer_special_name(tokenizer, gw_tokenizer_end_of_text(tokenizer));
+  const char *end = gw_tokenizer_special_name(tokenizer, ends.ids[0]);
   GW_TRY(gw_fs_path(path, "%s/tokenizer.json", w->folder));
   GW_TRY(gw_tokenizer_save(w->fs, tokenizer, path));
   GW_TRY(write_text(w, "tokenizer_config.json",
-                    json_pack("{s:s, s:s, s:s, s:i, s:b, s:b}", "tokenizer_class",
-                              "PreTrainedTokenizerFast", "bos_token", end, "eos_token", end,
+                    json_pack("{s:s, s:s, s:s*, s:i, s:b, s:b}", "tokenizer_class",
+                              "PreTrainedTokenizerFast", "bos_token", begin, "eos_token", end,
                               "model_max_length", (int)w->model->model.context, "add_prefix_space",
                               0, "clean_up_tokenization_spaces", 0)));
   return write_text(w, "special_tokens_map.json",
-                    json_pack("{s:s, s:s}", "bos_token", end, "eos_token", end));
+                    json_pack("{s:s, s:s*}", "bos_token", begin, "eos_token", end));
 }
 
 static GwStatus write_config(const Writer *w) {
@@ -142,14 +138,14 @@ static GwStatus write_config(const Writer *w) {
   const char *dtype = w->type == GW_GGML_F32   ? "float32"
                       : w->type == GW_GGML_F16 ? "float16"
                                                : "bfloat16";
-  int32_t end = gw_tokenizer_end_of_text(w->model->tokenizer);
+  int32_t head = gw_tokenizer_end_of_text(w->model->tokenizer);
+  GwTextEnds ends = gw_foreign_ends(w->model);
   GW_TRY(gw_fs_path(path, "%s/config.json", w->folder));
-  GW_TRY(gw_hf_config_write(&w->model->model, end, dtype, &text));
+  GW_TRY(gw_hf_config_write(&w->model->model, head, &ends, dtype, &text));
   GwStatus status = gw_fs_write_atomic(w->fs, path, text, strlen(text));
   free(text);
   GW_TRY(status);
-  return write_text(w, "generation_config.json",
-                    json_pack("{s:i, s:i}", "bos_token_id", (int)end, "eos_token_id", (int)end));
+  return gw_text_ends_save(w->fs, w->folder, head, &ends);
 }
 
 static GwStatus write_all(Writer *w) {

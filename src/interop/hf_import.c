@@ -10,6 +10,7 @@
 #include "interop/foreign_model.h"
 #include "interop/hf_config.h"
 #include "state/safetensors.h"
+#include "tokenizer/tokenizer_table.h"
 
 enum { JSON_SIZE_MAX = 64 << 20, FILES_MAX = 1000 };
 
@@ -199,6 +200,55 @@ static GwStatus read_tokenizer(Reader *r) {
   return GW_OK;
 }
 
+/* A token that tokenizer_config.json names: as a string, or as an object with `content`. NULL for
+ * none. */
+static const char *token_name(const json_t *config, const char *key) {
+  const json_t *value = json_object_get(config, key);
+  return json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
+}
+
+/* The special token of that name, -1 for none. */
+static int32_t find_special(const GwTokenizer *tokenizer, const char *name) {
+  for (int32_t i = 0; name && i < tokenizer->special_count; i++)
+    if (strcmp(tokenizer->specials[i].name, name) == 0) return tokenizer->specials[i].id;
+  return -1;
+}
+
+/* What a configuration says of a text's first token and its last, where no other has said it. */
+static GwStatus read_borders(Reader *r, const char *name, bool *has_head) {
+  static const char key[] = "bos_token_id";
+  GwForeignModel *model = r->model;
+  char path[GW_PATH_MAX];
+  json_t *config = NULL;
+  GwStatus status = read_json(r, name, path, &config);
+  if (status == GW_NOT_FOUND) return GW_OK;
+  GW_TRY(status);
+  const json_t *head = json_object_get(config, key);
+  if (model->ends.count == 0)
+    status = gw_text_ends_read(path, config, model->model.vocab_size, &model->ends);
+  if (status == GW_OK && head && !json_is_null(head) && !json_is_integer(head))
+    status = gw_fail(GW_CORRUPT, "%s: '%s' must be a token's id", path, key);
+  if (status == GW_OK && !*has_head && json_is_integer(head)) {
+    gw_foreign_set_head(model, path, key, json_integer_value(head));
+    *has_head = true;
+  }
+  if (model->tokenizer) { /* tokenizer_config.json has names */
+    int32_t begin = find_special(model->tokenizer, token_name(config, "bos_token"));
+    int32_t end = find_special(model->tokenizer, token_name(config, "eos_token"));
+    if (begin >= 0 && !*has_head) gw_tokenizer_set_end_of_text(model->tokenizer, begin);
+    if (end >= 0 && model->ends.count == 0) gw_text_ends_add(&model->ends, end);
+  }
+  json_decref(config);
+  return status;
+}
+
+static GwStatus read_all_borders(Reader *r) {
+  static const char *const names[] = {GW_GENERATION_CONFIG, "config.json", "tokenizer_config.json"};
+  bool has_head = false;
+  for (size_t i = 0; i < GW_COUNT_OF(names); i++) GW_TRY(read_borders(r, names[i], &has_head));
+  return GW_OK;
+}
+
 static GwStatus read_all(Reader *r) {
   char path[GW_PATH_MAX];
   json_t *config = NULL;
@@ -219,7 +269,8 @@ static GwStatus read_all(Reader *r) {
   for (int i = 0; i < r->shard_count; i++)
     for (int entry = 0; entry < gw_safetensors_count(r->shards[i].file); entry++)
       GW_TRY(check_rest(r, &r->shards[i], entry));
-  return read_tokenizer(r);
+  GW_TRY(read_tokenizer(r));
+  return read_all_borders(r);
 }
 
 GwStatus gw_hf_import(GwFs *fs, const char *folder, GwForeignModel *out) {

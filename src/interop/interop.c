@@ -90,6 +90,11 @@ static GwStatus check_export(GwFs *fs, const GwForeignModel *model, const char *
   GwStatus status = GW_OK;
   if (gw_tokenizer_hash(back.tokenizer) != gw_tokenizer_hash(model->tokenizer))
     status = gw_fail(GW_CORRUPT, "%s: the tokenizer came back as another one", path);
+  GwTextEnds wanted = gw_foreign_ends(model), ends = gw_foreign_ends(&back);
+  bool same = ends.count == wanted.count;
+  for (int i = 0; same && i < ends.count; i++) same = ends.ids[i] == wanted.ids[i];
+  if (status == GW_OK && !same)
+    status = gw_fail(GW_CORRUPT, "%s: the tokens that end a text came back as others", path);
   if (status == GW_OK) status = gw_pool_create(0, &pool);
   if (status == GW_OK) status = compare(model, &back, pool, report);
   if (status == GW_OK && exact && report->largest_gap != 0)
@@ -125,7 +130,8 @@ GwStatus gw_export(const char *model, const GwExportOptions *options, GwExportRe
   GwForeignModel foreign = {.model = loaded.recipe.model,
                             .list = loaded.list,
                             .params = loaded.params,
-                            .tokenizer = loaded.tokenizer};
+                            .tokenizer = loaded.tokenizer,
+                            .ends = loaded.ends};
   snprintf(foreign.name, sizeof foreign.name, "%s", loaded.recipe.name);
   if (status == GW_OK) status = export_model(&foreign, options, &report);
   gw_loaded_model_close(&loaded);
@@ -184,6 +190,14 @@ static GwStatus save_params(GwFs *fs, const GwForeignModel *model, const GwRecip
   return status;
 }
 
+/* Where it is not just the tokenizer's end-of-text token that ends a text. */
+static GwStatus save_ends(GwFs *fs, const GwForeignModel *model, const char *run) {
+  int32_t head = model->tokenizer ? gw_tokenizer_end_of_text(model->tokenizer) : -1;
+  GwTextEnds ends = gw_foreign_ends(model);
+  if (ends.count == 0 || (ends.count == 1 && ends.ids[0] == head)) return GW_OK;
+  return gw_text_ends_save(fs, run, head, &ends);
+}
+
 /* The recipe comes last: a folder without it is no run. */
 static GwStatus write_run(GwFs *fs, const GwForeignModel *model, const char *run,
                           GwImportReport *report) {
@@ -199,6 +213,7 @@ static GwStatus write_run(GwFs *fs, const GwForeignModel *model, const char *run
     GW_TRY(gw_fs_path(place, "%s/tokenizer.json", run));
     GW_TRY(gw_tokenizer_save(fs, model->tokenizer, place));
   }
+  GW_TRY(save_ends(fs, model, run));
   GW_TRY(gw_recipe_write(&recipe, &text));
   GwStatus status = gw_fs_path(place, "%s/recipe.yaml", run);
   if (status == GW_OK) status = gw_fs_write_atomic(fs, place, text, strlen(text));

@@ -187,6 +187,19 @@ void gw_tokenizer_destroy(GwTokenizer *tokenizer) {
   free(tokenizer);
 }
 
+const char *gw_tokenizer_special_name(const GwTokenizer *tokenizer, int32_t id) {
+  for (int32_t i = 0; i < tokenizer->special_count; i++)
+    if (tokenizer->specials[i].id == id) return tokenizer->specials[i].name;
+  return NULL;
+}
+
+bool gw_tokenizer_set_end_of_text(GwTokenizer *tokenizer, int32_t id) {
+  if (!gw_tokenizer_special_name(tokenizer, id)) return false;
+  tokenizer->end_of_text = id;
+  tokenizer->hash = hash_meaning(tokenizer);
+  return true;
+}
+
 int32_t gw_tokenizer_vocab_size(const GwTokenizer *tokenizer) { return tokenizer->vocab_size; }
 
 int32_t gw_tokenizer_end_of_text(const GwTokenizer *tokenizer) { return tokenizer->end_of_text; }

@@ -6,8 +6,9 @@
  *   bpe    byte-pair merges inside the pieces of a split pattern (split.h); ids as the file has
  *          them, and as trained: 0..255 bytes, then one per merge, the end-of-text token last
  *
- * The end-of-text token stands at the head of every document. It and other special tokens never
- * come from text, unless that is asked for. */
+ * The end-of-text token stands at the head of every document, where it ends the text before; in a
+ * vocabulary with a token for beginnings alone (Llama 3's <|begin_of_text|>) it is that one. It and
+ * other special tokens never come from text, unless that is asked for. */
 #ifndef GW_TOKENIZER_H
 #define GW_TOKENIZER_H
 
@@ -43,13 +44,20 @@ GwStatus gw_tokenizer_save(GwFs *fs, const GwTokenizer *tokenizer, const char *p
 
 /* Opens a tokenizer.json, a vocab.json (encoder.json) with its merges.txt (vocab.bpe) beside it, a
  * rank file of tiktoken, or a folder that has one of the first two by these names. Ids are as the
- * file gives them; the special tokens are those of added_tokens, and the end-of-text token is the
- * one named <|endoftext|>, else the last. A file that is damaged is GW_CORRUPT, one that means
+ * file gives them; the special tokens are those of added_tokens. The end-of-text token is the one
+ * that post_processor puts before a text, else the one named <|endoftext|>, else <|begin_of_text|>,
+ * else the last. A file that is damaged is GW_CORRUPT, one that means
  * something godwit would encode otherwise GW_UNSUPPORTED; the message names file and field.
  * `parse` reads the text of a file that needs no other; `name` stands for it in messages. */
 GwStatus gw_tokenizer_open(GwFs *fs, const char *path, GwTokenizer **out);
 GwStatus gw_tokenizer_parse(const char *name, const char *text, size_t size, GwTokenizer **out);
 void gw_tokenizer_destroy(GwTokenizer *tokenizer);
+
+/* Takes another special token for end-of-text, before the tokenizer is used; false when `id` is
+ * none. */
+bool gw_tokenizer_set_end_of_text(GwTokenizer *tokenizer, int32_t id);
+/* The name of a special token, NULL for other ids. */
+const char *gw_tokenizer_special_name(const GwTokenizer *tokenizer, int32_t id);
 
 int32_t gw_tokenizer_vocab_size(const GwTokenizer *tokenizer);
 int32_t gw_tokenizer_end_of_text(const GwTokenizer *tokenizer);

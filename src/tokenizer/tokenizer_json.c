@@ -6,10 +6,11 @@
  *   model.vocab    token → id; a token is spelled in GPT-2's alphabet (byte_alphabet.h)
  *   model.merges   "left right" or ["left", "right"], the lowest rank first
  *   added_tokens   the special tokens, by name
+ *   post_processor which of these stands before a text, if a TemplateProcessing says so
  *
  * Reading refuses whatever would make that library encode text otherwise than we do, but for one
  * thing: it finds added tokens in text, and we only where we are asked to. What doesn't matter to
- * encoding (decoder, post-processor, truncation) is not looked at. */
+ * encoding (decoder, truncation) is not looked at. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,7 @@ typedef struct {
   json_t *vocab; /* with the special tokens */
   GwTokenText *tokens;
   bool *is_special; /* [vocab_size] */
+  const char *head; /* what post_processor puts before a text, NULL for nothing */
   GwTokenizer parts;
 } Reader;
 
@@ -161,19 +163,46 @@ static GwStatus read_specials(Reader *reader, json_t *root) {
   return GW_OK;
 }
 
+/* The special token that a TemplateProcessing, alone or in a Sequence, puts before a text; NULL for
+ * none. */
+static const char *find_template_head(const json_t *processor) {
+  const json_t *part, *parts = json_object_get(processor, "processors");
+  size_t index;
+  if (strcmp(type_of(processor), "TemplateProcessing") == 0) {
+    const json_t *first = json_array_get(json_object_get(processor, "single"), 0);
+    return json_string_value(json_object_get(json_object_get(first, "SpecialToken"), "id"));
+  }
+  json_array_foreach(parts, index, part) {
+    const char *head =
+        strcmp(type_of(part), "TemplateProcessing") == 0 ? find_template_head(part) : NULL;
+    if (head) return head;
+  }
+  return NULL;
+}
+
+/* Which token is end-of-text when nothing but names says it. */
+static int32_t find_end_of_text(const GwSpecialToken *specials, int32_t count) {
+  static const char *const names[] = {GW_END_OF_TEXT_NAME, GW_BEGIN_OF_TEXT_NAME};
+  for (size_t k = 0; k < GW_COUNT_OF(names); k++)
+    for (int32_t i = 0; i < count; i++)
+      if (strcmp(specials[i].name, names[k]) == 0) return specials[i].id;
+  return specials[count - 1].id;
+}
+
 /* The ids of the special tokens, and which of them is end-of-text. */
 static GwStatus mark_specials(Reader *reader) {
   GwTokenizer *parts = &reader->parts;
-  bool found = false;
   for (int32_t i = 0; i < parts->special_count; i++) {
     GwSpecialToken *special = &parts->specials[i];
     special->id = (int32_t)json_integer_value(json_object_get(reader->vocab, special->name));
     if (reader->is_special[special->id])
       return gw_fail(GW_CORRUPT, "%s: added_tokens has the id %d twice", reader->name, special->id);
     reader->is_special[special->id] = true;
-    if (!found) parts->end_of_text = special->id;
-    if (strcmp(special->name, GW_END_OF_TEXT_NAME) == 0) found = true;
   }
+  parts->end_of_text = find_end_of_text(parts->specials, parts->special_count);
+  for (int32_t i = 0; reader->head && i < parts->special_count; i++)
+    if (strcmp(parts->specials[i].name, reader->head) == 0)
+      parts->end_of_text = parts->specials[i].id;
   return GW_OK;
 }
 
@@ -315,6 +344,7 @@ static GwStatus read_all(Reader *reader, json_t *root, GwTokenizer **out) {
   GW_TRY(read_splitting(reader, root));
   GW_TRY(gw_json_object(model, reader->name, "vocab", &reader->vocab));
   GW_TRY(read_specials(reader, root));
+  reader->head = find_template_head(json_object_get(root, "post_processor"));
   GW_TRY(read_vocab(reader));
   GW_TRY(read_merges(reader, model));
   return gw__tokenizer_create(&reader->parts, out);
@@ -399,6 +429,21 @@ json_t *gw__tokenizer_splitting_json(GwSplitPattern pattern) {
                    "Isolated", "invert", 0, make_byte_level(false));
 }
 
+/* A TemplateProcessing where names alone would say another token. */
+static json_t *make_post_processor(const GwTokenizer *tokenizer) {
+  int32_t id = tokenizer->end_of_text;
+  const char *name = gw_tokenizer_special_name(tokenizer, id);
+  if (find_end_of_text(tokenizer->specials, tokenizer->special_count) == id) return json_null();
+  return json_pack("{s:s, s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}],"
+                   " s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}],"
+                   " s:{s:{s:s, s:[i], s:[s]}}}",
+                   "type", "TemplateProcessing", "single", "SpecialToken", "id", name, "type_id", 0,
+                   "Sequence", "id", "A", "type_id", 0, "pair", "SpecialToken", "id", name,
+                   "type_id", 0, "Sequence", "id", "A", "type_id", 0, "SpecialToken", "id", name,
+                   "type_id", 1, "Sequence", "id", "B", "type_id", 1, "special_tokens", name, "id",
+                   name, "ids", (int)id, "tokens", name);
+}
+
 static json_t *make_file(const GwTokenizer *tokenizer, char **names) {
   json_t *model =
       json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout",
@@ -406,10 +451,11 @@ static json_t *make_file(const GwTokenizer *tokenizer, char **names) {
                 "byte_fallback", 0, "ignore_merges", (int)tokenizer->whole_pieces, "vocab",
                 make_vocab(tokenizer, names), "merges", make_merges(tokenizer, names));
   json_t *normalizer = tokenizer->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
-  return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation",
+  return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation",
                    "padding", "added_tokens", make_specials(tokenizer), "normalizer", normalizer,
                    "pre_tokenizer", gw__tokenizer_splitting_json(tokenizer->pattern),
-                   "post_processor", "decoder", make_byte_level(true), "model", model);
+                   "post_processor", make_post_processor(tokenizer), "decoder",
+                   make_byte_level(true), "model", model);
 }
 
 GwStatus gw_tokenizer_save(GwFs *fs, const GwTokenizer *tokenizer, const char *path) {

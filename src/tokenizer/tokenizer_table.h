@@ -10,6 +10,7 @@
 #include "tokenizer/tokenizer.h"
 
 #define GW_END_OF_TEXT_NAME "<|endoftext|>"
+#define GW_BEGIN_OF_TEXT_NAME "<|begin_of_text|>"
 enum { GW_NO_RANK = INT32_MAX };
 
 typedef struct {

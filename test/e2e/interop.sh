@@ -46,6 +46,41 @@ for name in gpt2 llama qwen3; do
   check "$name: an import is a run for eval" test $code -eq 0
 done
 
+# A model whose texts begin with another token than they end with, as Llama 3's.
+run train "$work/recipe.yaml" --data "$work/data" --run "$work/wide" $sizes ${recipes[llama]} \
+  model.vocab_size=330 train.steps=2 train.lanes=1 train.lane_batch=4
+run export "$work/wide" --to hf "$work/wide-hf"
+check "wide: export succeeds" test $code -eq 0
+python3 - "$work/wide-hf" <<'END_PYTHON'
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+def change(name, **members):
+    path = folder / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | members))
+names = {325: "<|begin_of_text|>", 326: "<|end_of_text|>", 327: "<|eot_id|>"}
+added = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+change("tokenizer.json", added_tokens=added + [{"id": i, "content": n} for i, n in names.items()])
+for name in "config.json", "generation_config.json":
+    change(name, bos_token_id=325, eos_token_id=[326, 327])
+END_PYTHON
+run import "$work/wide-hf" --run "$work/wide-in"
+check "wide: import succeeds" test $code -eq 0
+check "wide: what ends a text is kept" grep -q 326 "$work/wide-in/generation_config.json"
+for format in hf gguf; do
+  run export "$work/wide-in" --to $format "$work/wide-$format-out"
+  check "wide: export to $format succeeds" test $code -eq 0
+  run import "$work/wide-$format-out" --run "$work/wide-$format-in"
+  check "wide: import from $format succeeds" test $code -eq 0
+  for file in tokenizer.json generation_config.json; do
+    check "wide: $format keeps $file" diff "$work/wide-in/$file" "$work/wide-$format-in/$file"
+  done
+done
+check "wide: the folder says it" grep -q '"bos_token": "<|begin_of_text|>"' \
+  "$work/wide-hf-out/tokenizer_config.json"
+run prepare --out "$work/wide-data" --tokenizer "$work/wide-in/tokenizer.json" "$work/text.txt"
+check "wide: documents are headed by its token" test \
+  "$(od -An -tu2 -j1024 -N2 "$work/wide-data/train-00000.bin" | tr -d ' ')" = 325
+
 run export "$work/llama" --to gguf --dtype q8_0 --json "$work/q8.gguf"
 check "q8_0 succeeds" test $code -eq 0
 check "q8_0 takes less" test "$(stat -c %s "$work/q8.gguf")" -lt "$(stat -c %s "$work/llama-gguf")"

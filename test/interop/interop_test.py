@@ -160,6 +160,36 @@ def test_tokenizers(helper, work):
     print(f"tokenizers {tokenizers.__version__}: {len(texts)} texts, plain and normalised")
 
 
+def test_borders(godwit, work):
+    """A model that begins texts with another token than it ends them with comes back the same."""
+    import tokenizers
+    wide, begin, ends = work / "wide-hf", 405, [406, 407]
+    run(godwit, "train", work / "recipe.yaml", "--data", work / "data", "--run", work / "wide",
+        *SIZES, *MODELS["llama"], "model.vocab_size=410", "--steps", 1)
+    run(godwit, "export", work / "wide", "--to", "hf", wide)
+
+    def change(name, members):
+        path = wide / name
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | members))
+
+    added = json.loads((wide / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+    change("tokenizer.json", {"added_tokens": added + [
+        {"id": 405 + i, "content": f"<|border{i}|>", "single_word": False, "lstrip": False,
+         "rstrip": False, "normalized": False, "special": True} for i in range(3)]})
+    for name in "config.json", "generation_config.json":
+        change(name, {"bos_token_id": begin, "eos_token_id": ends})
+    run(godwit, "import", wide, "--run", work / "wide-in")
+    run(godwit, "export", work / "wide-in", "--to", "hf", work / "wide-out")
+    theirs = tokenizers.Tokenizer.from_file(str(work / "wide-out" / "tokenizer.json"))
+    ids = theirs.encode("the cat").ids
+    check("borders: tokenizers begins with the same token", ids[0] == begin and len(ids) > 1)
+    for name in "config.json", "generation_config.json":
+        config = json.loads((work / "wide-out" / name).read_text(encoding="utf-8"))
+        check(f"borders: {name}", config["bos_token_id"] == begin and
+              config["eos_token_id"] == ends)
+    print(f"borders: texts begin with {ids[0]} and end with {ends}")
+
+
 def merges_of(path):
     merges = json.loads(path.read_text(encoding="utf-8"))["model"]["merges"]
     return [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
@@ -193,6 +223,7 @@ def main():
         test_transformers(godwit, helper, work, ids)
         test_llama_cpp(godwit, helper, work, ids)
         test_tokenizers(helper, work)
+        test_borders(godwit, work)
         test_training(godwit, work)
     print(f"{checks} checks, {failures} failed")
     return 1 if failures else 0

@@ -16,6 +16,7 @@
 #include "infer/loaded_model.h"
 #include "infer/text_stream.h"
 #include "infer/token_choice.h"
+#include "tokenizer/tokenizer_formats.h"
 
 static uint64_t seed;
 
@@ -327,6 +328,85 @@ static void without_a_tokenizer_there_are_ids(void **state) {
   gw_text_deinit(&whole);
 }
 
+/* A run in a folder of its own, whose texts begin with token 257 of its tokenizer. */
+static const char *make_import(const char *name) {
+  const char *folder = gw_test_path(run, name);
+  GwTokenizer *byte = NULL, *begins = NULL;
+  assert_ok(gw_fs_disk()->make_dir(gw_fs_disk(), folder));
+  save_checkpoint(folder, 2, &model.recipe);
+  write_recipe(folder, &model.recipe);
+  const char *path = gw_test_path(folder, "tokenizer.json");
+  assert_ok(gw_tokenizer_byte(&byte));
+  assert_ok(gw_tokenizer_save(gw_fs_disk(), byte, path));
+  json_t *root = json_load_file(path, 0, NULL);
+  json_array_append_new(json_object_get(root, "added_tokens"),
+                        json_pack("{s:i, s:s}", "id", 257, "content", "<|begin|>"));
+  assert_ok(gw__tokenizer_from_json(path, root, &begins));
+  assert_true(gw_tokenizer_set_end_of_text(begins, 257));
+  assert_ok(gw_tokenizer_save(gw_fs_disk(), begins, path));
+  json_decref(root);
+  gw_tokenizer_destroy(byte);
+  gw_tokenizer_destroy(begins);
+  return folder;
+}
+
+static GwGenerateReport generate_greedy(const char *folder, const char *ids, GwText *out) {
+  GwGenerateOptions options = gw_generate_default();
+  GwGenerateReport report = {0};
+  options.temperature = 0;
+  options.tokens = 30;
+  options.ids = ids;
+  options.prompt = "a";
+  options.prompt_size = 1;
+  *out = (GwText){0};
+  assert_ok(gw_generate(folder, &options, collect, out, &report));
+  assert_ok(gw_text_append(out, "", 1));
+  return report;
+}
+
+static void a_text_begins_with_the_token_that_the_tokenizer_says(void **state) {
+  (void)state;
+  const char *folder = make_import("begins");
+  GwText ids, text;
+  GwGenerateReport report = generate_greedy(folder, "257,97", &ids);
+  assert_int_equal(generate_greedy(folder, NULL, &text).tokens, report.tokens);
+  size_t size = 1; /* behind the prompt */
+  for (char *at = ids.data, *end; size + 1 < text.size; at = end, size++) {
+    long id = strtol(at, &end, 10);
+    if (end == at) break;
+    assert_int_equal((uint8_t)text.data[size], id);
+  }
+  assert_int_equal(size, report.tokens + 1);
+  gw_text_deinit(&ids);
+  gw_text_deinit(&text);
+}
+
+static void other_tokens_may_end_a_text(void **state) {
+  (void)state;
+  const char *folder = make_import("ends"), *path = gw_test_path(folder, "generation_config.json");
+  GwLoadedModel loaded;
+  GwText ids;
+  GwTextEnds ends = {{299}, 1};
+  generate_greedy(folder, "257,97", &ids);
+  char *at = ids.data;
+  for (int i = 0; i < 4; i++) ends.ids[1] = (int32_t)strtol(at, &at, 10);
+  ends.count = 2;
+  GwGenerateReport report = {0};
+  assert_ok(gw_text_ends_save(gw_fs_disk(), folder, 257, &ends));
+  assert_ok(gw_loaded_model_open(folder, &loaded));
+  assert_memory_equal(&loaded.ends, &ends, sizeof ends);
+  gw_loaded_model_close(&loaded);
+  gw_text_deinit(&ids);
+  report = generate_greedy(folder, "257,97", &ids);
+  assert_true(report.ended && report.tokens <= 3);
+  gw_text_deinit(&ids);
+  gw_test_write(path, "{\"eos_token_id\": 300}", 21);
+  assert_fails(GW_CORRUPT, "generation_config.json: 'eos_token_id'",
+               gw_loaded_model_open(folder, &loaded));
+  gw_test_write(path, "{", 1);
+  assert_fails(GW_CORRUPT, "generation_config.json", gw_loaded_model_open(folder, &loaded));
+}
+
 static void a_seed_gives_one_text(void **state) {
   (void)state;
   GwGenerateOptions options = gw_generate_default();
@@ -430,6 +510,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(the_newest_checkpoint_is_opened),
       cmocka_unit_test(what_does_not_belong_together_is_refused),
       cmocka_unit_test(without_a_tokenizer_there_are_ids),
+      cmocka_unit_test(a_text_begins_with_the_token_that_the_tokenizer_says),
+      cmocka_unit_test(other_tokens_may_end_a_text),
       cmocka_unit_test(a_seed_gives_one_text),
       cmocka_unit_test(bad_options_and_a_closed_reader_end_it),
       cmocka_unit_test(a_corpus_and_its_text_evaluate_alike),

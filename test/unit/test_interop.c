@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/half.h"
 #include "base/json.h"
 #include "interop/foreign_model.h"
 #include "interop/hf_config.h"
 #include "state/safetensors.h"
+#include "tokenizer/tokenizer_table.h"
 
 static uint64_t seed;
 enum { KINDS = 5 };
@@ -159,6 +161,181 @@ static void what_came_back_goes_out_the_same(void **state) {
     }
 }
 
+/* ---- what texts begin and end with ---- */
+
+/* Special tokens as Llama 3 has them, at ids 262 to 266. */
+static GwTokenizer *make_llama_tokenizer(void) {
+  static const char *const names[] = {"<|begin_of_text|>", "<|end_of_text|>", "<|eom_id|>",
+                                      "<|eot_id|>", "<|reserved|>"};
+  GwTokenizer *plain = make_tokenizer(), *tokenizer = NULL;
+  const char *path = fresh_path("tokenizer.json");
+  assert_ok(gw_tokenizer_save(gw_fs_disk(), plain, path));
+  gw_tokenizer_destroy(plain);
+  json_t *root = json_load_file(path, 0, NULL), *added = json_array();
+  json_object_del(json_object_get(json_object_get(root, "model"), "vocab"), "<|endoftext|>");
+  for (int i = 0; i < 5; i++)
+    json_array_append_new(added, json_pack("{s:i, s:s}", "id", 262 + i, "content", names[i]));
+  json_object_set_new(root, "added_tokens", added);
+  char *text = json_dumps(root, 0);
+  assert_ok(gw_tokenizer_parse("llama", text, strlen(text), &tokenizer));
+  json_decref(root);
+  free(text);
+  return tokenizer;
+}
+
+static GwForeignModel make_llama(GwTextEnds ends) {
+  GwForeignModel model = make_model(1);
+  gw_tokenizer_destroy(model.tokenizer);
+  gw_param_list_deinit(&model.list);
+  gw_buffer_destroy(model.params);
+  model.tokenizer = make_llama_tokenizer();
+  model.model.vocab_size = 267;
+  model.ends = ends;
+  assert_ok(gw_foreign_model_allocate("llama", UINT64_MAX, &model));
+  memset(model.params, 0, (size_t)model.list.bytes);
+  return model;
+}
+
+static json_t *load_json(const char *folder, const char *name) {
+  char path[800];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  json_t *root = json_load_file(path, 0, NULL);
+  assert_non_null(root);
+  return root;
+}
+
+static void assert_member(const char *folder, const char *name, const char *key,
+                          const char *wanted) {
+  json_t *root = load_json(folder, name), *value = json_loads(wanted, JSON_DECODE_ANY, NULL);
+  if (!json_equal(json_object_get(root, key), value)) fail_msg("%s: %s", name, key);
+  json_decref(root);
+  json_decref(value);
+}
+
+static void assert_ends(const GwForeignModel *model, int32_t head, const GwTextEnds *wanted) {
+  GwTextEnds ends = gw_foreign_ends(model);
+  assert_int_equal(gw_tokenizer_end_of_text(model->tokenizer), head);
+  assert_int_equal(ends.count, wanted->count);
+  assert_memory_equal(ends.ids, wanted->ids, sizeof *ends.ids * (size_t)ends.count);
+}
+
+static void other_ends_than_the_beginning_come_back(void **state) {
+  (void)state;
+  const GwTextEnds ends[] = {{{263}, 1}, {{263, 264, 265}, 3}, {{265, 263}, 2}, {{262}, 1}};
+  for (size_t i = 0; i < GW_COUNT_OF(ends); i++)
+    for (int hf = 0; hf < 2; hf++) {
+      GwForeignModel model = make_llama(ends[i]), back;
+      char path[720];
+      snprintf(path, sizeof path, "%s", fresh_path("borders"));
+      assert_ends(&model, 262, &ends[i]);
+      export_as(&model, hf, GW_GGML_F32, path);
+      assert_ok(import_from(hf, path, &back));
+      assert_ends(&back, 262, &ends[i]);
+      assert_same_model(&model, &back, 0);
+      gw_foreign_model_deinit(&back);
+      gw_foreign_model_deinit(&model);
+    }
+}
+
+static void a_folder_says_what_texts_begin_and_end_with(void **state) {
+  (void)state;
+  GwForeignModel model = make_llama((GwTextEnds){{263, 265}, 2});
+  const char *folder = fresh_path("folder");
+  export_as(&model, true, GW_GGML_F32, folder);
+  assert_member(folder, "config.json", "bos_token_id", "262");
+  assert_member(folder, "config.json", "eos_token_id", "[263, 265]");
+  assert_member(folder, "generation_config.json", "bos_token_id", "262");
+  assert_member(folder, "generation_config.json", "eos_token_id", "[263, 265]");
+  assert_member(folder, "tokenizer_config.json", "bos_token", "\"<|begin_of_text|>\"");
+  assert_member(folder, "tokenizer_config.json", "eos_token", "\"<|end_of_text|>\"");
+  gw_foreign_model_deinit(&model);
+}
+
+/* Writes `key` of a file in an exported folder anew, NULL: without it. */
+static void change_member(const char *folder, const char *name, const char *key,
+                          const char *value) {
+  char path[800];
+  json_t *root = load_json(folder, name);
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  if (value)
+    json_object_set_new(root, key, json_loads(value, JSON_DECODE_ANY, NULL));
+  else
+    json_object_del(root, key);
+  assert_int_equal(json_dump_file(root, path, 0), 0);
+  json_decref(root);
+}
+
+static void files_of_a_folder_are_asked_in_order(void **state) {
+  (void)state;
+  GwForeignModel model = make_llama((GwTextEnds){{263}, 1}), back;
+  char folder[720];
+  snprintf(folder, sizeof folder, "%s", fresh_path("order"));
+  export_as(&model, true, GW_GGML_F32, folder);
+  change_member(folder, "tokenizer_config.json", "bos_token", "{\"content\": \"<|reserved|>\"}");
+  change_member(folder, "tokenizer_config.json", "eos_token", "\"<|eot_id|>\"");
+  change_member(folder, "config.json", "eos_token_id", "[264]");
+  change_member(folder, "config.json", "bos_token_id", "265");
+  assert_ok(import_from(true, folder, &back));
+  assert_ends(&back, 262, &(GwTextEnds){{263}, 1});
+  gw_foreign_model_deinit(&back);
+  change_member(folder, "generation_config.json", "eos_token_id", "null");
+  assert_ok(import_from(true, folder, &back));
+  assert_ends(&back, 262, &(GwTextEnds){{264}, 1});
+  gw_foreign_model_deinit(&back);
+  for (int i = 0; i < 2; i++) {
+    const char *name = i ? "config.json" : "generation_config.json";
+    change_member(folder, name, "bos_token_id", NULL);
+    change_member(folder, name, "eos_token_id", NULL);
+  }
+  assert_ok(import_from(true, folder, &back));
+  assert_ends(&back, 266, &(GwTextEnds){{265}, 1});
+  gw_foreign_model_deinit(&back);
+  change_member(folder, "config.json", "bos_token_id", "5"); /* no special token */
+  assert_ok(import_from(true, folder, &back));
+  assert_ends(&back, 262, &(GwTextEnds){{265}, 1});
+  gw_foreign_model_deinit(&back);
+  change_member(folder, "config.json", "bos_token_id", "\"x\"");
+  assert_fails(GW_CORRUPT, "config.json: 'bos_token_id'", import_from(true, folder, &back));
+  change_member(folder, "config.json", "bos_token_id", NULL);
+  static const char *const bad[] = {"267", "-1", "1.5", "[263, null]", "{}", "true"};
+  for (size_t i = 0; i < GW_COUNT_OF(bad); i++) {
+    change_member(folder, "config.json", "eos_token_id", bad[i]);
+    assert_fails(GW_CORRUPT, "config.json: 'eos_token_id'", import_from(true, folder, &back));
+  }
+  gw_foreign_model_deinit(&model);
+}
+
+/* A beginning that names alone would not find is kept in tokenizer.json. */
+static void a_tokenizer_keeps_its_beginning(void **state) {
+  (void)state;
+  GwTokenizer *tokenizer = make_llama_tokenizer(), *opened = NULL;
+  assert_int_equal(gw_tokenizer_end_of_text(tokenizer), 262);
+  uint64_t hash = gw_tokenizer_hash(tokenizer);
+  assert_false(gw_tokenizer_set_end_of_text(tokenizer, 7));
+  assert_true(gw_tokenizer_set_end_of_text(tokenizer, 266));
+  assert_true(gw_tokenizer_hash(tokenizer) != hash);
+  const char *path = fresh_path("kept.json");
+  assert_ok(gw_tokenizer_save(gw_fs_disk(), tokenizer, path));
+  assert_ok(gw_tokenizer_open(gw_fs_disk(), path, &opened));
+  assert_int_equal(gw_tokenizer_end_of_text(opened), 266);
+  assert_true(gw_tokenizer_hash(opened) == gw_tokenizer_hash(tokenizer));
+  gw_tokenizer_destroy(tokenizer);
+  gw_tokenizer_destroy(opened);
+}
+
+static void what_gguf_has_no_place_for_is_refused(void **state) {
+  (void)state;
+  GwForeignModel model = make_llama((GwTextEnds){{262, 263, 264, 265}, 4});
+  const char *path = fresh_path("four.gguf");
+  assert_fails(GW_UNSUPPORTED, "4 tokens end a text",
+               gw_gguf_export(gw_fs_disk(), &model, path, GW_GGML_F32));
+  model.ends.count = 1;
+  model.tokenizer->nfc = true;
+  assert_fails(GW_UNSUPPORTED, "normalizer NFC",
+               gw_gguf_export(gw_fs_disk(), &model, path, GW_GGML_F32));
+  gw_foreign_model_deinit(&model);
+}
+
 /* ---- folders that are not what they should be ---- */
 
 typedef struct {
@@ -262,9 +439,10 @@ static void bad_tensors_are_named(void **state) {
 static void assert_config_refused(int kind, const char *key, const char *value, GwStatus status,
                                   const char *message) {
   GwForeignModel model = make_model(kind);
+  GwTextEnds ends = {{261}, 1};
   GwModelRecipe out;
   char *text = NULL;
-  assert_ok(gw_hf_config_write(&model.model, 261, "float32", &text));
+  assert_ok(gw_hf_config_write(&model.model, 261, &ends, "float32", &text));
   json_t *config = json_loads(text, 0, NULL);
   if (value)
     json_object_set_new(config, key, json_loads(value, JSON_DECODE_ANY, NULL));
@@ -370,6 +548,11 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_family_comes_back),
       cmocka_unit_test(what_came_back_goes_out_the_same),
+      cmocka_unit_test(other_ends_than_the_beginning_come_back),
+      cmocka_unit_test(a_folder_says_what_texts_begin_and_end_with),
+      cmocka_unit_test(files_of_a_folder_are_asked_in_order),
+      cmocka_unit_test(a_tokenizer_keeps_its_beginning),
+      cmocka_unit_test(what_gguf_has_no_place_for_is_refused),
       cmocka_unit_test(bad_tensors_are_named),
       cmocka_unit_test(configs_of_other_models_are_refused),
       cmocka_unit_test(what_formats_lack_is_refused),
