@@ -47,6 +47,7 @@ static bool begins_stretch(int32_t code) {
 }
 
 static bool append(GwNfc *nfc, const uint8_t *bytes, size_t size) {
+  if (size == 0) return true;
   if (!GW_GROW(nfc->text, nfc->capacity, nfc->size + size)) return false;
   memcpy(nfc->text + nfc->size, bytes, size);
   nfc->size += size;
