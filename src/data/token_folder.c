@@ -75,15 +75,22 @@ static GwStatus check_index(Walk *walk, const char *path) {
   return gw_fail(GW_CORRUPT, "%s: is missing, but its index %s is there", tokens, path);
 }
 
-static GwStatus take_tokenizer(Walk *walk, const char *path, const char *name) {
-  static const char *const names[] = {"tokenizer.json", "vocab.json", "encoder.json"};
-  GwTokenFolder *folder = walk->folder;
-  for (size_t i = 0; i < GW_COUNT_OF(names); i++)
-    if (strcmp(name, names[i]) == 0) return gw_fs_path(folder->tokenizer, "%s", walk->dir);
-  if (!ends_with(name, ".tiktoken") || strcmp(folder->tokenizer, walk->dir) == 0) return GW_OK;
-  if (!folder->tokenizer[0]) return gw_fs_path(folder->tokenizer, "%s", path);
+static GwStatus take_ranks(Walk *walk, const char *path) {
+  char *tokenizer = walk->folder->tokenizer;
+  if (!tokenizer[0]) return gw_fs_path(tokenizer, "%s", path);
   return gw_fail(GW_INVALID, "%s: %s is a vocabulary, too; keep one beside the tokens", path,
-                 folder->tokenizer);
+                 tokenizer);
+}
+
+/* A file with all that there is to say comes before tiktoken's. */
+static GwStatus find_tokenizer(Walk *walk) {
+  static const char *const names[] = {"tokenizer.json", "vocab.json", "encoder.json"};
+  char path[GW_PATH_MAX];
+  for (size_t i = 0; i < GW_COUNT_OF(names); i++) {
+    GW_TRY(gw_fs_path(path, "%s/%s", walk->dir, names[i]));
+    if (walk->fs->exists(walk->fs, path)) return gw_fs_path(walk->folder->tokenizer, "%s", path);
+  }
+  return GW_OK;
 }
 
 static GwStatus visit(void *context, const char *name, bool is_dir) {
@@ -94,13 +101,14 @@ static GwStatus visit(void *context, const char *name, bool is_dir) {
   if (strcmp(name, "meta.pkl") == 0) walk->folder->has_meta = true;
   if (ends_with(name, ".bin")) return take_tokens(walk, path, name);
   if (ends_with(name, ".idx")) return check_index(walk, path);
-  return take_tokenizer(walk, path, name);
+  return ends_with(name, ".tiktoken") ? take_ranks(walk, path) : GW_OK;
 }
 
 GwStatus gw_token_folder_open(GwFs *fs, const char *dir, GwTokenFolder *out) {
   GwTokenFolder folder = {0};
   Walk walk = {.fs = fs, .dir = dir, .folder = &folder};
   GwStatus status = fs->exists(fs, dir) ? fs->list(fs, dir, visit, &walk) : GW_OK;
+  if (status == GW_OK) status = find_tokenizer(&walk);
   if (status == GW_OK)
     *out = folder;
   else

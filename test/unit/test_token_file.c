@@ -329,6 +329,10 @@ static void a_tokenizer_beside_the_files_counts(void **state) {
   write_llm_c("a_train.bin", beyond, 2, 2);
   assert_fails(GW_CORRUPT, "a_train.bin: token 1 is 257, outside the vocabulary of 257",
                open_folder(&corpus));
+  gw_test_write(gw_test_path(folder, "a.tiktoken"), "x", 1);
+  assert_fails(GW_CORRUPT, "tokenizer.json; put", open_folder(&corpus)); /* it comes first */
+  gw_test_write(gw_test_path(folder, "b.tiktoken"), "x", 1);
+  assert_fails(GW_INVALID, "a.tiktoken is a vocabulary, too", open_folder(&corpus));
 }
 
 /* Two files of Megatron's: documents begin at 0, 3, 5, and again at 9, 12, 14. */
