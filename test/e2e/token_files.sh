@@ -124,6 +124,21 @@ run train "${recipe[@]}" --data "$work/megatron" --run "$work/run-ranks" --ranks
 check "two ranks train on it" test $code -eq 0
 check "two ranks: the same state" test "$(state_hash "$work/run-ranks")" = "$wanted"
 
+# What is assumed of GPT-2's ids is what its own tokenizer says.
+gpt2=$source/../shared/data/gpt2-bpe/encoder.json
+if [ -e "$gpt2" ]; then
+  run prepare --out "$work/gpt2" --tokenizer "$gpt2" "$work/text.jsonl"
+  check "gpt2: prepare succeeds" test $code -eq 0
+  mkdir "$work/gpt2-bare" && cp "$work/gpt2"/*.bin "$work/gpt2-bare"
+  for name in gpt2 gpt2-bare; do train_on $name --steps 3; done
+  check "gpt2-bare: taken for GPT-2's" has "$err" "taken for GPT-2's ids"
+  check "gpt2-bare: every step the same" cmp "$work/run-gpt2/ledger.bin" \
+    "$work/run-gpt2-bare/ledger.bin"
+  check "gpt2-bare: there are steps" test "$(stat -c %s "$work/run-gpt2/ledger.bin")" -gt 200
+else
+  echo "skipped: no ../shared/data/gpt2-bpe"
+fi
+
 # Data that changed between start and resume.
 for name in llmc16 nanogpt megatron; do
   file=$(ls "$work/$name"/*train*.bin | head -1)
