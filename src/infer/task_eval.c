@@ -31,6 +31,7 @@ typedef struct {
   GwTokenScore *scores;                /* [T] likewise */
   double *values[GW_TASK_METRICS_MAX]; /* of each item */
   GwText lines;                        /* for options->items */
+  size_t done;                         /* items */
 } TaskEval;
 
 /* ---- setup ---- */
@@ -219,13 +220,14 @@ static GwStatus score_item(TaskEval *e, size_t index, double *values) {
 }
 
 static GwStatus score_items(TaskEval *e, GwProgress *progress) {
-  for (size_t i = 0; i < e->items.count; i++) {
-    double *values = calloc((size_t)e->items.items[i].choice_count, sizeof *values);
+  while (e->done < e->items.count) {
+    double *values = calloc((size_t)e->items.items[e->done].choice_count, sizeof *values);
     if (!values) return gw_fail(GW_MEMORY, "no memory to score an item");
-    GwStatus status = score_item(e, i, values);
+    GwStatus status = score_item(e, e->done, values);
     free(values);
     GW_TRY(status);
-    gw_progress_update(progress, (double)(i + 1) / (double)e->items.count, "%zu items", i + 1);
+    e->done++;
+    gw_progress_update(progress, (double)e->done / (double)e->items.count, "%zu items", e->done);
   }
   return GW_OK;
 }
@@ -269,7 +271,7 @@ GwStatus gw_task_eval(const char *path, const GwTaskOptions *options, GwTaskRepo
   if (status == GW_OK) {
     gw_progress_begin(&progress, "eval");
     status = score_items(&e, &progress);
-    gw_progress_end(&progress, "%zu items", e.items.count);
+    gw_progress_end(&progress, "%zu items", e.done);
   }
   if (status == GW_OK && options->items)
     status = gw_fs_write_atomic(gw_fs_disk(), options->items, e.lines.data, e.lines.size);
