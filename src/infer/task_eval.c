@@ -37,9 +37,11 @@ typedef struct {
 /* ---- setup ---- */
 
 static GwStatus unknown_task(const char *name) {
-  const char *const *names = gw_task_names();
+  const char *names[16];
   int count = 0;
-  while (names[count]) count++;
+  for (const GwTask *task = gw_task_at(0); task && count < (int)GW_COUNT_OF(names);
+       task = gw_task_at((size_t)count))
+    names[count++] = task->name;
   const char *similar = gw_similar(name, names, count);
   if (similar)
     return gw_fail(GW_USAGE, "task '%s' is not known; did you mean '%s'?", name, similar);
@@ -51,14 +53,13 @@ static GwStatus unknown_task(const char *name) {
 
 static GwStatus choose_task(TaskEval *e) {
   const char *name = e->options->task;
-  size_t size = strlen(name), ending = strlen(".jsonl");
   e->task = gw_task_find(name);
   e->data = e->options->data;
   if (e->task && e->data) return GW_OK;
   if (e->task)
     return gw_fail(GW_USAGE, "task '%s' needs --task-data PATH: its file, or a folder of them",
                    name);
-  if (size < ending || strcmp(name + size - ending, ".jsonl") != 0) return unknown_task(name);
+  if (!gw_task_ends_with(name, ".jsonl")) return unknown_task(name);
   if (e->data)
     return gw_fail(GW_USAGE, "%s is a file: --task-data belongs to a task with a name", name);
   e->task = gw_task_own();

@@ -112,12 +112,11 @@ static GwStatus set_labels(GwTaskItems *items, size_t first, const char *file, c
 static GwStatus find_labels(const Reading *reading, const char *file, size_t first) {
   GwTaskItems *items = reading->items;
   char path[GW_PATH_MAX], *text = NULL;
-  const char *ending = strrchr(file, '.');
-  size_t unlabelled = first, size = 0;
+  size_t unlabelled = first, size = 0, stem = strlen(file);
   while (unlabelled < items->count && items->items[unlabelled].answer >= 0) unlabelled++;
   if (unlabelled == items->count) return GW_OK;
-  GW_TRY(gw_fs_path(path, "%.*s%s", (int)(ending ? ending - file : (ptrdiff_t)strlen(file)), file,
-                    reading->task->labels));
+  if (gw_task_ends_with(file, ".jsonl")) stem -= strlen(".jsonl");
+  GW_TRY(gw_fs_path(path, "%.*s%s", (int)stem, file, reading->task->labels));
   if (!reading->fs->exists(reading->fs, path))
     return gw_fail(GW_NOT_FOUND,
                    "%s:%" PRIu64 ": key 'label' is missing, and there is no %s with the labels",
@@ -144,10 +143,8 @@ static GwStatus read_file(Reading *reading, const char *path) {
 
 static GwStatus visit_entry(void *context, const char *name, bool is_dir) {
   Reading *reading = context;
-  size_t size = strlen(name), ending = strlen(reading->task->files);
   char path[GW_PATH_MAX];
-  if (is_dir || size < ending || strcmp(name + size - ending, reading->task->files) != 0)
-    return GW_OK;
+  if (is_dir || !gw_task_ends_with(name, reading->task->files)) return GW_OK;
   GW_TRY(gw_fs_path(path, "%s/%s", reading->folder, name));
   return reading->items->count < reading->limit ? read_file(reading, path) : GW_OK;
 }

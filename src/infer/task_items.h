@@ -47,9 +47,9 @@ typedef struct GwTask {
   GwStatus (*layout)(const GwTaskLine *line, GwTaskItem *out);
 } GwTask;
 
-/* NULL when there is none of that name; gw_task_names lists all of them, NULL at the end. */
+/* The tasks in order, or by name; NULL behind the last one, or when there is none of that name. */
+const GwTask *gw_task_at(size_t number);
 const GwTask *gw_task_find(const char *name);
-const char *const *gw_task_names(void);
 /* The layout of one's own files; see docs/formats.md. */
 const GwTask *gw_task_own(void);
 

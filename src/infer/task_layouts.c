@@ -251,16 +251,14 @@ static const GwTask TASKS[] = {
 };
 static const GwTask OWN = {.name = "own", .files = ".jsonl", .normalised = true, .layout = own};
 
-const GwTask *gw_task_find(const char *name) {
-  for (size_t i = 0; i < GW_COUNT_OF(TASKS); i++)
-    if (strcmp(TASKS[i].name, name) == 0) return &TASKS[i];
-  return NULL;
+const GwTask *gw_task_at(size_t number) {
+  return number < GW_COUNT_OF(TASKS) ? &TASKS[number] : NULL;
 }
 
-const char *const *gw_task_names(void) {
-  static const char *names[GW_COUNT_OF(TASKS) + 1];
-  for (size_t i = 0; i < GW_COUNT_OF(TASKS); i++) names[i] = TASKS[i].name;
-  return names;
+const GwTask *gw_task_find(const char *name) {
+  size_t i = 0;
+  while (i < GW_COUNT_OF(TASKS) && strcmp(TASKS[i].name, name) != 0) i++;
+  return gw_task_at(i);
 }
 
 const GwTask *gw_task_own(void) { return &OWN; }

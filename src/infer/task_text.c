@@ -63,6 +63,11 @@ int64_t gw_task_characters(const char *text) {
   return count;
 }
 
+bool gw_task_ends_with(const char *text, const char *ending) {
+  size_t size = strlen(text), wanted = strlen(ending);
+  return size >= wanted && strcmp(text + size - wanted, ending) == 0;
+}
+
 /* ---- what is replaced ---- */
 
 void gw_task_replace(char *text, const char *from, const char *to) {

@@ -24,7 +24,8 @@ void gw_task_replace(char *text, const char *from, const char *to);
 /* Removes everything from a [ to the next ] of the same line: re.sub(r"\[.*?\]", "", text). */
 void gw_task_remove_brackets(char *text);
 
-/* len(text) */
+/* len(text), text.endswith(ending) */
 int64_t gw_task_characters(const char *text);
+bool gw_task_ends_with(const char *text, const char *ending);
 
 #endif
