@@ -188,7 +188,7 @@ for command in hash generate "eval --text text.txt"; do
   refused 1 "lost: does not exist" "${words[@]}" lost
   refused 1 "nothing: neither a run" "${words[@]}" nothing
 done
-refused 2 "give either --data DIR or --text FILE" eval trained
+refused 2 "give one of --data DIR, --text FILE and --task NAME" eval trained
 refused 1 "empty.txt: is empty" eval trained --text empty.txt
 refused 1 "garbage.txt: not text" eval trained --text garbage.txt
 refused 1 "lost.txt" eval trained --text lost.txt

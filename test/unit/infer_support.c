@@ -1,8 +1,14 @@
 /* Small models: sizes that no tile divides, parameters drawn from a seed. */
 #include "infer_support.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/arena.h"
+#include "corpus_support.h"
 #include "exec/backend_cpu.h"
+#include "state/checkpoint.h"
+#include "tokenizer/tokenizer.h"
 
 void gw_test_model_init(GwTestModel *model, int which, uint64_t seed) {
   GwRecipe recipe = gw_recipe_default();
@@ -37,6 +43,37 @@ void gw_test_model_init(GwTestModel *model, int which, uint64_t seed) {
 void gw_test_model_deinit(GwTestModel *model) {
   gw_buffer_destroy(model->params);
   gw_param_list_deinit(&model->list);
+}
+
+uint64_t gw_test_save_checkpoint(const GwTestModel *model, const char *folder, int64_t step,
+                                 const GwRecipe *recipe) {
+  GwTensor tensors[64], m = {"m", gw_type_1d(GW_F32, 3), (float[]){1, 2, 3}};
+  assert_true(model->list.count <= 64);
+  for (int i = 0; i < model->list.count; i++) {
+    const GwParam *param = &model->list.params[i];
+    tensors[i] = (GwTensor){param->name, param->type, (char *)model->params + param->offset};
+  }
+  GwTensorGroup groups[2] = {{"params", tensors, model->list.count}, {"adam_m", &m, 1}};
+  GwCheckpointInfo info = {step, gw_recipe_identity(recipe), gw_state_hash(groups, 2, step)};
+  assert_ok(
+      gw_checkpoint_save(gw_fs_disk(), gw_test_path(folder, "checkpoints"), &info, groups, 2, 5));
+  return info.state_hash;
+}
+
+void gw_test_save_recipe(const char *folder, const GwRecipe *recipe) {
+  char *text = NULL;
+  assert_ok(gw_recipe_write(recipe, &text));
+  gw_test_write(gw_test_path(folder, "recipe.yaml"), text, strlen(text));
+  free(text);
+}
+
+void gw_test_save_run(const GwTestModel *model, const char *folder, int64_t step) {
+  GwTokenizer *tokenizer = NULL;
+  gw_test_save_recipe(folder, &model->recipe);
+  assert_ok(gw_tokenizer_byte(&tokenizer));
+  assert_ok(gw_tokenizer_save(gw_fs_disk(), tokenizer, gw_test_path(folder, "tokenizer.json")));
+  gw_tokenizer_destroy(tokenizer);
+  gw_test_save_checkpoint(model, folder, step, &model->recipe);
 }
 
 const GwBackend *gw_test_backend(int which) {

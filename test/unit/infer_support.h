@@ -21,6 +21,13 @@ enum { GW_TEST_MODELS = 6 };
 void gw_test_model_init(GwTestModel *model, int which, uint64_t seed);
 void gw_test_model_deinit(GwTestModel *model);
 
+/* Into the run in `folder`, which must exist: a checkpoint of the model, as if of `recipe`, whose
+ * state hash is returned; a recipe; or all that a run needs, with the byte tokenizer. */
+uint64_t gw_test_save_checkpoint(const GwTestModel *model, const char *folder, int64_t step,
+                                 const GwRecipe *recipe);
+void gw_test_save_recipe(const char *folder, const GwRecipe *recipe);
+void gw_test_save_run(const GwTestModel *model, const char *folder, int64_t step);
+
 /* The backends to try: the reference and the best of this machine. */
 enum { GW_TEST_BACKENDS = 2 };
 const GwBackend *gw_test_backend(int which);

@@ -174,33 +174,11 @@ static void text_comes_in_whole_characters(void **state) {
 static GwTestModel model;
 static const char *run, *corpus, *held_out;
 
-static uint64_t save_checkpoint(const char *folder, int64_t step, const GwRecipe *recipe) {
-  GwTensor tensors[2][64], m = {"m", gw_type_1d(GW_F32, 3), (float[]){1, 2, 3}};
-  assert_true(model.list.count <= 64);
-  for (int i = 0; i < model.list.count; i++) {
-    const GwParam *param = &model.list.params[i];
-    tensors[0][i] = (GwTensor){param->name, param->type, (char *)model.params + param->offset};
-  }
-  GwTensorGroup groups[2] = {{"params", tensors[0], model.list.count}, {"adam_m", &m, 1}};
-  GwCheckpointInfo info = {step, gw_recipe_identity(recipe), gw_state_hash(groups, 2, step)};
-  assert_ok(
-      gw_checkpoint_save(gw_fs_disk(), gw_test_path(folder, "checkpoints"), &info, groups, 2, 5));
-  return info.state_hash;
-}
-
-static void write_recipe(const char *folder, const GwRecipe *recipe) {
-  char *text = NULL;
-  assert_ok(gw_recipe_write(recipe, &text));
-  gw_test_write(gw_test_path(folder, "recipe.yaml"), text, strlen(text));
-  free(text);
-}
-
 static uint64_t hash_of_step_2;
 
 /* A run with two checkpoints, and a corpus of one document whose tail is held out. */
 static int make_run(void **state) {
   (void)state;
-  GwTokenizer *tokenizer = NULL;
   GwText text = {0};
   GwRng rng = gw_rng(seed, 40);
   run = gw_test_path(gw_test_folder("generate"), "run");
@@ -208,13 +186,9 @@ static int make_run(void **state) {
   corpus = gw_test_path(run, "corpus");
   held_out = gw_test_path(run, "held-out.txt");
   gw_test_model_init(&model, 0, seed);
-  write_recipe(run, &model.recipe);
-  assert_ok(gw_tokenizer_byte(&tokenizer));
-  assert_ok(gw_tokenizer_save(gw_fs_disk(), tokenizer, gw_test_path(run, "tokenizer.json")));
-  gw_tokenizer_destroy(tokenizer);
-  save_checkpoint(run, 1, &model.recipe);
+  gw_test_save_run(&model, run, 1);
   ((float *)model.params)[0] += 1;
-  hash_of_step_2 = save_checkpoint(run, 2, &model.recipe);
+  hash_of_step_2 = gw_test_save_checkpoint(&model, run, 2, &model.recipe);
 
   gw_test_text(&rng, 6000, false, &text);
   const char *input = gw_test_path(run, "text.txt");
@@ -266,12 +240,12 @@ static void what_does_not_belong_together_is_refused(void **state) {
   assert_fails(GW_NOT_FOUND, "does not exist", gw_loaded_model_open(folder, &loaded));
   assert_ok(fs->make_dir(fs, folder));
   assert_fails(GW_NOT_FOUND, "neither a run", gw_loaded_model_open(folder, &loaded));
-  save_checkpoint(folder, 7, &other);
+  gw_test_save_checkpoint(&model, folder, 7, &other);
   const char *checkpoint = gw_test_path(folder, "checkpoints/step-00000007");
   assert_fails(GW_NOT_FOUND, "inside its run only", gw_loaded_model_open(checkpoint, &loaded));
   assert_ok(gw_run_hash(checkpoint, &found)); /* needs no recipe */
   other.train.optimizer.lr *= 2;
-  write_recipe(folder, &other);
+  gw_test_save_recipe(folder, &other);
   assert_fails(GW_MISMATCH, "another recipe", gw_loaded_model_open(folder, &loaded));
   size_t size = 0;
   char *tokenizer = gw_test_read(gw_test_path(run, "tokenizer.json"), &size);
@@ -279,10 +253,10 @@ static void what_does_not_belong_together_is_refused(void **state) {
   free(tokenizer);
   assert_fails(GW_MISMATCH, "another recipe", gw_loaded_model_open(folder, &loaded));
   other.model.vocab_size = 256;
-  write_recipe(folder, &other);
+  gw_test_save_recipe(folder, &other);
   assert_fails(GW_MISMATCH, "257 tokens", gw_loaded_model_open(folder, &loaded));
   other.model.vocab_size = 0;
-  write_recipe(folder, &other);
+  gw_test_save_recipe(folder, &other);
   assert_fails(GW_INVALID, "vocab_size", gw_loaded_model_open(folder, &loaded));
 }
 
@@ -303,8 +277,8 @@ static void without_a_tokenizer_there_are_ids(void **state) {
   GwGenerateReport report = {0};
   GwText bare = {0}, whole = {0};
   assert_ok(gw_fs_disk()->make_dir(gw_fs_disk(), folder));
-  save_checkpoint(folder, 2, &model.recipe);
-  write_recipe(folder, &model.recipe);
+  gw_test_save_checkpoint(&model, folder, 2, &model.recipe);
+  gw_test_save_recipe(folder, &model.recipe);
   options.prompt = "a";
   options.prompt_size = 1;
   assert_fails(GW_NOT_FOUND, "no tokenizer.json",
