@@ -51,7 +51,7 @@ check "and nothing lies beside it" test -z "$(compgen -G "$work/godwit.prom?*")"
 
 run watch "$work/runs/part" --once --prometheus -
 check "numbers for Prometheus are printed" test $code -eq 0
-check "in its format" python3 - "$work/out" "$work/runs/part" <<'END'
+check "in its format" python3 - "$work/out" "$work/runs/part" "$source/docs/formats.md" <<'END'
 import json, re, sys
 helped, typed, samples = set(), {}, {}
 text = open(sys.argv[1]).read()
@@ -72,6 +72,7 @@ last = json.loads(open(f"{sys.argv[2]}/metrics.jsonl").readlines()[-1])
 assert samples["godwit_loss", 'run="part"'] == last["loss"]
 assert samples["godwit_step", 'run="part"'] == last["step"] == 25
 assert samples["godwit_state", 'run="part",state="interrupted"'] == 1
+assert typed.keys() == set(re.findall(r"`(godwit_\w+)", open(sys.argv[3]).read()))
 END
 
 # Broken folders do not hide the others.
