@@ -64,7 +64,8 @@ static void average(const GwCurve *curve, int64_t last, double out[PLOT_COLUMNS]
     sums[column] += curve->points[i].loss;
     counts[column]++;
   }
-  for (int c = 0; c < PLOT_COLUMNS; c++) out[c] = counts[c] ? sums[c] / (double)counts[c] : -1;
+  for (int c = 0; c < PLOT_COLUMNS; c++)
+    out[c] = counts[c] && sums[c] <= DBL_MAX ? sums[c] / (double)counts[c] : -1;
 }
 
 static void widen(Plot *plot, const double means[PLOT_COLUMNS]) {
@@ -99,6 +100,7 @@ static void print_plot(const Side *a, const Side *b) {
   average(&b->training, plot.last, means_b);
   widen(&plot, means_a);
   widen(&plot, means_b);
+  if (plot.low > plot.high) return;
   memset(plot.cells, ' ', sizeof plot.cells);
   draw(&plot, means_a, 'a');
   draw(&plot, means_b, 'b');
@@ -116,8 +118,8 @@ static void print_plot(const Side *a, const Side *b) {
 
 /* ---- tables ---- */
 
-/* Steps that both curves have; at most TABLE_ROWS of them, evenly spread, with the last. */
-static int64_t common_steps(const GwCurve *a, const GwCurve *b) {
+/* How many steps both curves have. */
+static int64_t count_common(const GwCurve *a, const GwCurve *b) {
   int64_t count = 0;
   for (size_t i = 0, k = 0; i < a->count && k < b->count;) {
     int64_t step_a = a->points[i].step, step_b = b->points[k].step;
@@ -128,8 +130,9 @@ static int64_t common_steps(const GwCurve *a, const GwCurve *b) {
   return count;
 }
 
+/* TABLE_ROWS of those steps at most, evenly spread, with the last. */
 static void print_table(const char *what, const GwCurve *a, const GwCurve *b) {
-  int64_t count = common_steps(a, b), rows = count < TABLE_ROWS ? count : TABLE_ROWS, at = 0;
+  int64_t count = count_common(a, b), rows = count < TABLE_ROWS ? count : TABLE_ROWS, at = 0;
   int64_t row = 0;
   if (count == 0) return;
   printf("\n%-16s %10s %10s %10s\n", what, "a", "b", "b - a");

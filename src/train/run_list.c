@@ -56,9 +56,22 @@ GwStatus gw_runs_list(const char *dir, GwStatus (*visit)(void *context, const Gw
 
 /* ---- curves ---- */
 
-static GwStatus add_point(GwCurve *curve, const json_t *line) {
-  GwCurvePoint point = {json_integer_value(json_object_get(line, "step")),
-                        json_number_value(json_object_get(line, "loss"))};
+typedef struct {
+  char path[GW_PATH_MAX];
+  GwCurve curve;
+} Reading;
+
+/* What a resumed run makes again takes the place of what it had. */
+static GwStatus take_step(void *context, const json_t *line) {
+  Reading *reading = context;
+  GwCurve *curve = &reading->curve;
+  GwCurvePoint point;
+  const json_t *loss = json_object_get(line, "loss");
+  GW_TRY(gw_json_i64(line, reading->path, "step", &point.step));
+  if (!json_is_number(loss))
+    return gw_fail(GW_CORRUPT, "%s: key 'loss' of step %lld must be a number", reading->path,
+                   (long long)point.step);
+  point.loss = json_number_value(loss);
   while (curve->count > 0 && curve->points[curve->count - 1].step >= point.step) curve->count--;
   if (!GW_GROW(curve->points, curve->capacity, curve->count + 1))
     return gw_fail(GW_MEMORY, "no memory for %zu steps", curve->count);
@@ -66,21 +79,23 @@ static GwStatus add_point(GwCurve *curve, const json_t *line) {
   return GW_OK;
 }
 
-static GwStatus take_step(void *context, const json_t *line) { return add_point(context, line); }
-
-/* What a resumed run makes again takes the place of what it had. */
 static GwStatus take_event(void *context, const json_t *line) {
   const char *event = json_string_value(json_object_get(line, "event"));
-  if (!event || strcmp(event, "validation") != 0) return GW_OK;
-  return add_point(context, line);
+  return event && strcmp(event, "validation") == 0 ? take_step(context, line) : GW_OK;
 }
 
 static GwStatus read_curve(const char *run, const char *file,
                            GwStatus (*visit)(void *context, const json_t *line), GwCurve *out) {
   GwFs *fs = gw_fs_disk();
-  char path[GW_PATH_MAX];
-  GW_TRY(gw_fs_path(path, "%s/%s", run, file));
-  return fs->exists(fs, path) ? gw_jsonl_each(fs, path, visit, out) : GW_OK;
+  Reading reading = {.curve = {.count = 0}};
+  GW_TRY(gw_fs_path(reading.path, "%s/%s", run, file));
+  if (!fs->exists(fs, reading.path)) return GW_OK;
+  GwStatus status = gw_jsonl_each(fs, reading.path, visit, &reading);
+  if (status == GW_OK)
+    *out = reading.curve;
+  else
+    gw_curve_deinit(&reading.curve);
+  return status;
 }
 
 GwStatus gw_run_curves(const char *path, GwCurve *training, GwCurve *validation) {

@@ -117,6 +117,8 @@ check "a table up to the last common step" grep -qE '^step 50 .* [+-][0-9.]+$' "
 run runs --compare "$work/runs/whole" "$work/runs/whole"
 check "a run is as itself" has "$out" "the recipes are the same"
 check "without a difference" lacks "$out" "+0.1"
+run runs --compare "$work/runs/whole" "$work/runs/keyless"
+check "a damaged run is named" has "$err" "keyless/metrics.jsonl: key 'step' is missing"
 run runs --compare "$work/runs/whole"
 check "one run cannot be compared" test $code -eq 2
 run watch "$work/runs/empty"
