@@ -2,7 +2,7 @@
 # presets gcc, clang, asan and fuzz live in folders of the same name inside it.
 .DEFAULT_GOAL := build
 .PHONY: build test test-interop demo check format format-check tidy soak fuzz clean help
-.PHONY: bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft
+.PHONY: install deb bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft
 .PHONY: bench-ranks bench-world bench-tokenizer
 
 # Seconds per target of `make fuzz`.
@@ -13,7 +13,10 @@ BENCH :=
 # A folder with tiktoken's rank files, for bench-tokenizer.
 RANKS :=
 
-FORMATTED = $(shell find include src app test bench -name '*.[ch]' 2>/dev/null)
+# Where `make install` puts things.
+PREFIX := /usr/local
+
+FORMATTED = $(shell find include src app test bench examples -name '*.[ch]' 2>/dev/null)
 
 build: ## build build/godwit (the default)
 	@tools/install-packages.sh build
@@ -22,6 +25,15 @@ build: ## build build/godwit (the default)
 test: ## install what is missing, build, run the whole test suite
 	@tools/install-packages.sh test
 	@tools/run-tests.sh gcc
+
+install: build ## install under PREFIX=/usr/local; DESTDIR as usual
+	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"
+
+deb: ## make a Debian package in build/
+	@tools/install-packages.sh build
+	@tools/install-packages.sh deb
+	@tools/build.sh release
+	@cd build && cpack -G DEB
 
 test-interop: ## what godwit writes, read by transformers and others from pip
 	@tools/install-packages.sh test

@@ -69,6 +69,18 @@ int gw_cli_print_json(json_t *object) {
   return gw_cli_failed(gw_fail(GW_IO, "cannot write to standard output: %s", strerror(errno)));
 }
 
+const char *gw_cli_duration(double seconds, char out[GW_CLI_DURATION]) {
+  if (seconds < 120)
+    snprintf(out, GW_CLI_DURATION, "%.0f s", seconds);
+  else if (seconds < 7200)
+    snprintf(out, GW_CLI_DURATION, "%.0f min", seconds / 60);
+  else if (seconds < 172800)
+    snprintf(out, GW_CLI_DURATION, "%.1f h", seconds / 3600);
+  else
+    snprintf(out, GW_CLI_DURATION, "%.1f d", seconds / 86400);
+  return out;
+}
+
 GwOption gw_cli_option_json(bool *json) {
   const char *help = "print one JSON object instead of text";
   return (GwOption){"json", NULL, help, GW_OPTION_FLAG, json, 0, 0};
@@ -89,29 +101,37 @@ GwOption gw_cli_option_backend(const char **backend) {
 }
 
 /* " (default X)" for a value that is set before parsing; nothing for zeros and flags. */
-static void print_default(const GwOption *option) {
+static void print_default(FILE *out, const GwOption *option) {
   switch (option->type) {
   case GW_OPTION_FLAG:
   case GW_OPTION_LIST: break;
   case GW_OPTION_TEXT:
   case GW_OPTION_CHOICE: {
     const char *text = *(const char **)option->value;
-    if (text) printf(" (default %s)", text);
+    if (text) fprintf(out, " (default %s)", text);
     break;
   }
   case GW_OPTION_I32:
-    if (*(int32_t *)option->value) printf(" (default %" PRId32 ")", *(int32_t *)option->value);
+    if (*(int32_t *)option->value)
+      fprintf(out, " (default %" PRId32 ")", *(int32_t *)option->value);
     break;
   case GW_OPTION_I64:
-    if (*(int64_t *)option->value) printf(" (default %" PRId64 ")", *(int64_t *)option->value);
+    if (*(int64_t *)option->value)
+      fprintf(out, " (default %" PRId64 ")", *(int64_t *)option->value);
     break;
   case GW_OPTION_U64:
-    if (*(uint64_t *)option->value) printf(" (default %" PRIu64 ")", *(uint64_t *)option->value);
+    if (*(uint64_t *)option->value)
+      fprintf(out, " (default %" PRIu64 ")", *(uint64_t *)option->value);
     break;
   case GW_OPTION_F64:
-    if (*(double *)option->value > 0) printf(" (default %g)", *(double *)option->value);
+    if (*(double *)option->value > 0) fprintf(out, " (default %g)", *(double *)option->value);
     break;
   }
+}
+
+void gw_cli_print_option_help(FILE *out, const GwOption *option) {
+  fputs(option->help, out);
+  print_default(out, option);
 }
 
 /* Each line of `text`, indented by two blanks. */
@@ -130,8 +150,8 @@ static void print_help(const GwCommand *command) {
     const GwOption *option = &command->options[i];
     char left[80];
     snprintf(left, sizeof left, "--%s %s", option->name, option->argument ? option->argument : "");
-    printf("  %-24s %s", left, option->help);
-    print_default(option);
+    printf("  %-24s ", left);
+    gw_cli_print_option_help(stdout, option);
     printf("\n");
   }
   printf("  %-24s %s\n", "--help", "print this text");
@@ -283,12 +303,25 @@ static int check_positionals(const GwCommand *command, int count, char **argv) {
   return 0;
 }
 
+static GwCliDescribe *describe; /* NULL: commands are run */
+static void *describe_context;
+
+void gw_cli_describe(GwCliDescribe *how, void *context) {
+  describe = how;
+  describe_context = context;
+}
+
 /* Positionals are gathered at the front of argv and overrides right behind them; both together are
  * never longer than what was read, so the arguments still to come are not touched. */
 bool gw_cli_parse(const GwCommand *command, int argc, char **argv, GwArguments *out,
                   int *exit_code) {
   int positionals = 0, overrides = 0;
   bool options_ended = false;
+  if (describe) {
+    describe(describe_context, command);
+    *exit_code = 0;
+    return false;
+  }
   for (int i = 1; i < argc; i++) {
     char *text = argv[i];
     if (!options_ended && strcmp(text, "--") == 0) {

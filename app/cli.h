@@ -23,6 +23,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "godwit/recipe.h"
 #include "godwit/status.h"
@@ -87,6 +88,14 @@ bool gw_cli_parse(const GwCommand *command, int argc, char **argv, GwArguments *
 bool gw_cli_parse_recipe(const GwCommand *command, int argc, char **argv, GwRecipe *out,
                          int *exit_code);
 
+/* For manual pages and completion: from now on commands are not run, but `describe` gets what they
+ * declare, from gw_cli_parse, which then ends them with 0. */
+typedef void GwCliDescribe(void *context, const GwCommand *command);
+void gw_cli_describe(GwCliDescribe *describe, void *context);
+
+/* The line of help of an option, with its default. */
+void gw_cli_print_option_help(FILE *out, const GwOption *option);
+
 /* For what the supervisor starts. Whoever wants a job to end signals all its processes; the others
  * do as the supervisor says. If they died of the signal, no checkpoint could be made. */
 void gw_cli_leave_signals(void);
@@ -101,6 +110,10 @@ int gw_cli_misuse(const char *command_name, const char *format, ...)
 /* Prints `object` as one line on stdout and releases it; NULL means that it could not be built.
  * Returns the exit code. Made for json_pack("{s:I, s:f}", ...). */
 int gw_cli_print_json(json_t *object);
+
+/* "45 s", "12 min", "3.4 h", "2.1 d" into `out`, which is returned. */
+enum { GW_CLI_DURATION = 32 };
+const char *gw_cli_duration(double seconds, char out[GW_CLI_DURATION]);
 
 /* Whether stderr may be coloured: it is a terminal and NO_COLOR (no-color.org) is unset or empty.
  */

@@ -19,6 +19,7 @@ int gw_command_rank(int argc, char **argv) {
       {"ranks-per-node", "K", "so many ranks count as a node", GW_OPTION_I32, &rank.ranks_per_node,
        1, 1e6},
       {"steps", "N", "stop after step N", GW_OPTION_I64, &rank.train.steps, 0, 1e15},
+      {"tensorboard", "DIR", "where event files go", GW_OPTION_TEXT, &rank.train.tensorboard, 0, 0},
       {"inject", "FAULT", "a fault that the run is to suffer", GW_OPTION_LIST, &inject, 0, 0},
       gw_cli_option_threads(&threads),
       gw_cli_option_isa(&rank.train.isa),

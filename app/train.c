@@ -115,6 +115,8 @@ static int run_command(int argc, char **argv, const Words *words) {
        0},
       {"steps", "N", "stop after step N, before or beyond the recipe's end", GW_OPTION_I64,
        &train->steps, 0, 1e15},
+      {"tensorboard", "DIR", "a folder that gets event files for TensorBoard", GW_OPTION_TEXT,
+       &train->tensorboard, 0, 0},
       {"ranks", "N", "train with N processes under a supervisor; the result is the same",
        GW_OPTION_I32, &cluster.ranks, 1, 1e6},
       {"launcher", "COMMAND", "what starts the ranks, {ranks} of them: \"mpirun -n {ranks}\"",

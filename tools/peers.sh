@@ -13,7 +13,7 @@ case $1 in
   interop) # beside PyTorch, which is large
     folder=torch-venv
     requirements=(torch==2.15.0 numpy==2.4.6 setuptools==84.2.1 transformers==5.24.0
-      safetensors==0.8.0 tokenizers==0.23.3)
+      safetensors==0.8.0 tokenizers==0.23.3 tensorboard==2.21.0)
     ;;
   *) echo "usage: peers.sh torch|tokenizers|interop" >&2 && exit 2 ;;
 esac

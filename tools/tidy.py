@@ -20,7 +20,8 @@ FOLDER_ORDER = [
     "include/godwit", "base", "os", "program", "op", "pass", "kernel", "exec", "model", "comm",
     "tokenizer", "data", "state", "infer", "train", "guard", "cluster", "plan", "codec", "interop",
 ]
-SCANNED = ["include", "src", "app", "test", "bench", "tools", "recipes", ".ci"]
+SCANNED = ["include", "src", "app", "test", "bench", "examples", "packaging", "tools", "recipes",
+           ".ci"]
 DATA_FOLDERS = ("test/fuzz/corpus/", "test/golden/")  # content, not code: only names are checked
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]  # and all of docs/, bench/
 

@@ -109,6 +109,13 @@ GwStatus gw_recipe_parse(const char *name, const char *text, size_t size,
 /* The resolved recipe as YAML in a malloc'd string; reads back to an equal recipe. */
 GwStatus gw_recipe_write(const GwRecipe *recipe, char **out);
 
+/* Calls `visit` for every key whose values differ, in the order of the written form; a value is the
+ * text that the written form has. */
+void gw_recipe_compare(const GwRecipe *a, const GwRecipe *b,
+                       void (*visit)(void *context, const char *key, const char *value_a,
+                                     const char *value_b),
+                       void *context);
+
 /* 64-bit identity of what the recipe computes: dtype, model, train (not log/validate/checkpoint
  * cadence, not steps) and data seed. Two runs may share state only if it is equal. */
 uint64_t gw_recipe_identity(const GwRecipe *recipe);

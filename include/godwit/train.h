@@ -19,6 +19,7 @@ typedef struct {
   const char *isa;      /* NULL: the best */
   const char *backend;  /* NULL: cpu */
   bool abft; /* matrix products verify themselves; GW_NUMERIC when one is wrong. No bit changes */
+  const char *tensorboard;           /* a folder for TensorBoard's event files; NULL: none */
   const volatile sig_atomic_t *stop; /* when it becomes non-zero: checkpoint and return; or NULL */
 } GwTrainOptions;
 

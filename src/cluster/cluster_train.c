@@ -123,6 +123,7 @@ static GwStatus add_options(const GwTrainOptions *train, GwArgv *out) {
   if (train->isa) GW_TRY(gw_argv_add(out, "--isa=%s", train->isa));
   if (train->backend) GW_TRY(gw_argv_add(out, "--backend=%s", train->backend));
   if (train->abft) GW_TRY(gw_argv_add(out, "--abft"));
+  if (train->tensorboard) GW_TRY(gw_argv_add(out, "--tensorboard=%s", train->tensorboard));
   if (train->steps >= 0) GW_TRY(gw_argv_add(out, "--steps=%" PRId64, train->steps));
   return GW_OK;
 }

@@ -205,6 +205,18 @@ GwStatus gw_recipe_write(const GwRecipe *recipe, char **out) {
   return gw__recipe_text(values, out);
 }
 
+void gw_recipe_compare(const GwRecipe *a, const GwRecipe *b,
+                       void (*visit)(void *context, const char *key, const char *value_a,
+                                     const char *value_b),
+                       void *context) {
+  for (int i = 0; i < GW_RECIPE_KEYS; i++) {
+    char text_a[GW_RECIPE_VALUE_BYTES], text_b[GW_RECIPE_VALUE_BYTES];
+    gw__recipe_value_format(&gw__recipe_keys[i], a, text_a);
+    gw__recipe_value_format(&gw__recipe_keys[i], b, text_b);
+    if (strcmp(text_a, text_b) != 0) visit(context, gw__recipe_keys[i].path, text_a, text_b);
+  }
+}
+
 uint64_t gw_recipe_identity(const GwRecipe *recipe) {
   const GwRecipe defaults = gw_recipe_default();
   uint64_t identity = 0;

@@ -12,6 +12,12 @@ uint64_t gw_clock_ns(void) {
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+int64_t gw_clock_wall_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_REALTIME, &time);
+  return (int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_nsec;
+}
+
 void gw_clock_utc(char out[24]) {
   time_t now = time(NULL);
   struct tm parts;

@@ -6,6 +6,8 @@
 
 uint64_t gw_clock_ns(void);
 void gw_clock_sleep(uint64_t ns);
+/* Since 1970, by the system's clock: it may jump. */
+int64_t gw_clock_wall_ns(void);
 /* "2026-11-22T14:39:05Z" into a buffer of at least 24 bytes. */
 void gw_clock_utc(char out[24]);
 

@@ -89,5 +89,11 @@ typedef struct {
 } GwLock;
 GwStatus gw_lock_open(const char *path, GwLock *out);
 void gw_lock_close(GwLock *lock);
+/* Whether a process holds the lock. Nothing is made or changed; who wants it at this very moment
+ * waits for a few milliseconds. */
+bool gw_lock_is_held(const char *path);
+
+/* When a file of the real disk was last written, nanoseconds since 1970; 0 where there is none. */
+int64_t gw_file_changed_ns(const char *path);
 
 #endif

@@ -243,6 +243,12 @@ static GwStatus disk_list(GwFs *fs, const char *path,
   return status;
 }
 
+int64_t gw_file_changed_ns(const char *path) {
+  struct stat info;
+  if (stat(path, &info) != 0) return 0;
+  return (int64_t)info.st_mtim.tv_sec * 1000000000 + (int64_t)info.st_mtim.tv_nsec;
+}
+
 static bool disk_exists(GwFs *fs, const char *path) {
   (void)fs;
   return access(path, F_OK) == 0;

@@ -7,8 +7,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "os/clock.h"
 #include "os/fs.h"
 #include "os/os_error.h"
+
+enum { LOOKS = 5, LOOK_NS = 5000000 };
 
 static GwStatus busy(const char *path, int descriptor) {
   char text[24] = "";
@@ -27,12 +30,21 @@ static void write_owner(int descriptor) {
     (void)!ftruncate(descriptor, 0);
 }
 
+/* Who only looks (gw_lock_is_held) has it for an instant; that is waited for. */
+static int take(int descriptor) {
+  for (int tries = 0; flock(descriptor, LOCK_EX | LOCK_NB) != 0;) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK || ++tries == LOOKS) return errno;
+    gw_clock_sleep(LOOK_NS);
+  }
+  return 0;
+}
+
 GwStatus gw_lock_open(const char *path, GwLock *out) {
   int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0) return gw__os_fail(errno, path, "open the lock");
-  while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    int error = errno;
-    if (error == EINTR) continue;
+  int error = take(descriptor);
+  if (error) {
     GwStatus status =
         error == EWOULDBLOCK ? busy(path, descriptor) : gw__os_fail(error, path, "lock");
     close(descriptor);
@@ -48,4 +60,12 @@ void gw_lock_close(GwLock *lock) {
   (void)!ftruncate(lock->descriptor, 0); /* nobody owns it now */
   close(lock->descriptor);
   lock->descriptor = -1;
+}
+
+bool gw_lock_is_held(const char *path) {
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  bool held = flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(descriptor);
+  return held;
 }

@@ -6,6 +6,7 @@
 
 #include "godwit/log.h"
 
+enum { TAIL_BYTES = 1 << 16, LINE_BYTES_MAX = 1 << 20 };
 static const size_t largest_file = (size_t)1 << 32;
 
 /* Length of the whole lines at the start of `text`. */
@@ -80,16 +81,113 @@ GwStatus gw_jsonl_cut(GwJsonl *lines, const char *key, int64_t last) {
   return at < size ? lines->fs->truncate(lines->fs, lines->file, at) : GW_OK;
 }
 
-json_t *gw_jsonl_last(GwFs *fs, const char *path) {
-  char *text = NULL;
-  size_t size = 0;
-  json_t *last = NULL;
-  if (gw_fs_read_all(fs, path, largest_file, &text, &size) != GW_OK) return NULL;
+/* ---- reading ---- */
+
+/* `number` of the line; 0: one of the last. */
+static GwStatus read_object(const char *path, int64_t number, const char *line, size_t size,
+                            json_t **out) {
+  json_t *object = json_loadb(line, size, 0, NULL);
+  if (!json_is_object(object)) {
+    json_decref(object);
+    if (number == 0) return gw_fail(GW_CORRUPT, "%s: its last lines are no JSON objects", path);
+    return gw_fail(GW_CORRUPT, "%s:%lld: no JSON object", path, (long long)number);
+  }
+  *out = object;
+  return GW_OK;
+}
+
+/* The last `count` lines of a text that may begin within one. */
+static GwStatus take_last(const char *path, const char *text, size_t size, bool torn, int count,
+                          json_t *out) {
   size_t end = whole_lines(text, size);
-  if (end > 0) {
+  for (; end > 0 && count > 0; count--) {
     size_t begin = whole_lines(text, end - 1);
-    last = json_loadb(text + begin, end - begin, 0, NULL);
+    if (begin == 0 && torn) break;
+    json_t *object = NULL;
+    GW_TRY(read_object(path, 0, text + begin, end - begin, &object));
+    if (json_array_insert_new(out, 0, object) != 0) return gw_fail(GW_MEMORY, "no memory");
+    end = begin;
+  }
+  return GW_OK;
+}
+
+static GwStatus read_tail(GwFs *fs, GwFile *file, const char *path, int count, json_t *out) {
+  char text[TAIL_BYTES];
+  uint64_t size = 0;
+  size_t got = 0;
+  GW_TRY(fs->size(fs, file, &size));
+  uint64_t begin = size > sizeof text ? size - sizeof text : 0;
+  GW_TRY(fs->read_at(fs, file, begin, text, sizeof text, &got));
+  return take_last(path, text, got, begin > 0, count, out);
+}
+
+GwStatus gw_jsonl_tail(GwFs *fs, const char *path, int count, json_t **out) {
+  GwFile *file = NULL;
+  json_t *lines = json_array();
+  GwStatus status = lines ? GW_OK : gw_fail(GW_MEMORY, "no memory to read %s", path);
+  if (status == GW_OK) status = fs->open(fs, path, GW_FILE_READ, &file);
+  if (status == GW_OK) {
+    status = read_tail(fs, file, path, count, lines);
+    fs->close(fs, file);
+  }
+  if (status == GW_OK)
+    *out = lines;
+  else
+    json_decref(lines);
+  return status;
+}
+
+json_t *gw_jsonl_last(GwFs *fs, const char *path) {
+  json_t *lines = NULL;
+  if (gw_jsonl_tail(fs, path, 1, &lines) != GW_OK) return NULL;
+  json_t *last = json_incref(json_array_get(lines, 0));
+  json_decref(lines);
+  return last;
+}
+
+/* Visits the whole lines of `text`; *used says how much of it they are, *number counts on. */
+static GwStatus visit_lines(const char *path, const char *text, size_t size, int64_t *number,
+                            GwStatus (*visit)(void *context, const json_t *object), void *context,
+                            size_t *used) {
+  *used = 0;
+  for (const char *end; (end = memchr(text + *used, '\n', size - *used));) {
+    json_t *object = NULL;
+    GW_TRY(read_object(path, ++*number, text + *used, (size_t)(end - text) - *used, &object));
+    GwStatus status = visit(context, object);
+    json_decref(object);
+    GW_TRY(status);
+    *used = (size_t)(end - text) + 1;
+  }
+  return GW_OK;
+}
+
+static GwStatus read_each(GwFs *fs, GwFile *file, const char *path, char *text,
+                          GwStatus (*visit)(void *context, const json_t *object), void *context) {
+  uint64_t at = 0;
+  int64_t number = 0;
+  for (size_t kept = 0;;) {
+    size_t got = 0, used = 0;
+    GW_TRY(fs->read_at(fs, file, at, text + kept, LINE_BYTES_MAX - kept, &got));
+    if (got == 0) return GW_OK;
+    at += got;
+    GW_TRY(visit_lines(path, text, kept + got, &number, visit, context, &used));
+    kept += got - used;
+    memmove(text, text + used, kept);
+    if (kept == LINE_BYTES_MAX)
+      return gw_fail(GW_CORRUPT, "%s: a line is longer than %d bytes", path, LINE_BYTES_MAX);
+  }
+}
+
+GwStatus gw_jsonl_each(GwFs *fs, const char *path,
+                       GwStatus (*visit)(void *context, const json_t *object), void *context) {
+  GwFile *file = NULL;
+  char *text = malloc(LINE_BYTES_MAX);
+  GwStatus status = text ? GW_OK : gw_fail(GW_MEMORY, "no memory to read %s", path);
+  if (status == GW_OK) status = fs->open(fs, path, GW_FILE_READ, &file);
+  if (status == GW_OK) {
+    status = read_each(fs, file, path, text, visit, context);
+    fs->close(fs, file);
   }
   free(text);
-  return last;
+  return status;
 }

@@ -119,6 +119,14 @@ static GwStatus record(Run *run, const GwStepReport *step, double seconds, doubl
                          "loss", step->loss, "lr", step->lr, "gradient_norm", step->gradient_norm,
                          "tokens", (json_int_t)step->tokens, "seconds", seconds, "between_seconds",
                          between, "tokens_per_second", (double)step->tokens / seconds));
+  const GwScalar scalars[] = {{"train/loss", step->loss},
+                              {"train/lr", step->lr},
+                              {"train/gradient_norm", step->gradient_norm},
+                              {"train/tokens", (double)step->tokens},
+                              {"train/seconds", seconds},
+                              {"train/between_seconds", between},
+                              {"train/tokens_per_second", (double)step->tokens / seconds}};
+  gw_event_file_add(&run->events, run->step, scalars, GW_COUNT_OF(scalars));
   GW_TRY(gw_ledger_put(run->folder.ledger, &entry, run->signatures));
   if (run->rank && run->rank->board)
     gw_board_tell(run->rank->board, &run->rank->board->committed, run->step);
@@ -160,6 +168,9 @@ static GwStatus validate(Run *run, int64_t max_tokens) {
                                   "bits_per_byte",
                                   has_bits ? json_real(evaluation.bits_per_byte) : json_null(),
                                   "tokens", (json_int_t)evaluation.tokens));
+  const GwScalar scalars[] = {{"validation/loss", evaluation.nats_per_token},
+                              {"validation/bits_per_byte", evaluation.bits_per_byte}};
+  gw_event_file_add(&run->events, run->step, scalars, has_bits ? 2 : 1);
   return GW_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "data/prefetch.h"
 #include "godwit/log.h"
 #include "infer/evaluate.h"
+#include "train/event_file.h"
 #include "train/rank.h"
 #include "train/rank_snapshot.h"
 #include "train/relief.h"
@@ -28,6 +29,7 @@ typedef struct {
   GwRecipe recipe;      /* vocab_size resolved */
   GwCorpus *corpus;
   GwRunFolder folder;
+  GwEventFile events; /* for TensorBoard, where wanted */
   const GwBackend *backend;
   GwPool *pool;
   GwTrainer *trainer;

@@ -127,6 +127,8 @@ GwStatus gw__run_set_up(Run *run) {
   GW_TRY(gw__run_create_snapshots(run));
   GW_TRY(gw__run_restore(run));
   GW_TRY(gw__run_read_ahead(run));
+  if (run->options->tensorboard && gw__run_writes(run))
+    gw_event_file_open(run->folder.fs, run->options->tensorboard, run->step + 1, &run->events);
   gw_run_folder_journal(&run->folder, run->step > 0 ? "resume" : "start", run->step,
                         json_pack("{s:s, s:i, s:i, s:b, s:I, s:I}", "backend", run->backend->name,
                                   "ranks", (int)run->place->ranks, "threads",
@@ -146,6 +148,7 @@ void gw__run_tear_down(Run *run) {
   gw_relief_destroy(&run->relief);
   gw_rank_snapshots_destroy(&run->snapshots);
   gw_prefetch_destroy(run->prefetch);
+  gw_event_file_close(&run->events);
   gw_run_folder_close(&run->folder);
   gw_evaluator_destroy(run->evaluator);
   gw_trainer_destroy(run->trainer);

@@ -6,12 +6,15 @@ usage: interop_test.py BINARY [RANKS]
 BINARY is the folder with godwit and interop_helper. Small models of every family are trained and
 exported. transformers must give their logits to 1e-4 and the same 64 greedy tokens; llama.cpp
 (llama-cpp-python, where it is installed) the same greedy tokens from the GGUF file; tokenizers the
-same ids for all kinds of text. RANKS, a folder with tiktoken's rank files, adds tiktoken.
+same ids for all kinds of text; TensorBoard the scalars of a run. RANKS, a folder with tiktoken's
+rank files, adds tiktoken.
 """
 
 import json
 import pathlib
 import random
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -213,6 +216,41 @@ def test_training(godwit, work):
     print(f"training: {len(found)} merges")
 
 
+def f32(value):
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def test_tensorboard(godwit, work):
+    """TensorBoard reads the scalars of a run, also of one whose last steps were made again."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    command = [godwit, "train", work / "recipe.yaml", "--data", work / "data", "--run",
+               work / "scalars", "--tensorboard", work / "events", *SIZES,
+               "train.validate_every=20", "train.checkpoint_every=20"]
+    run(*command, "--steps", 35)
+    shutil.rmtree(work / "scalars" / "checkpoints" / "step-00000035")
+    run(*command, "--resume")
+    events = EventAccumulator(str(work / "events"))
+    events.Reload()
+    lines = [json.loads(line) for line in open(work / "scalars" / "metrics.jsonl")]
+    for key in lines[0]:
+        if key == "step":
+            continue
+        ours = [(line["step"], f32(line[key])) for line in lines]
+        theirs = [(event.step, event.value) for event in events.Scalars(f"train/{key}")]
+        check(f"tensorboard: train/{key}", ours == theirs and len(ours) == 60)
+    journal = [json.loads(line) for line in open(work / "scalars" / "journal.jsonl")]
+    ours = {line["step"]: (f32(line["loss"]), f32(line["bits_per_byte"]))
+            for line in journal if line["event"] == "validation"}
+    ours.pop(35)  # its checkpoint is gone
+    theirs = {loss.step: (loss.value, bits.value) for loss, bits in zip(
+        events.Scalars("validation/loss"), events.Scalars("validation/bits_per_byte"))}
+    check("tensorboard: validation", ours == theirs and list(ours) == [20, 40, 60])
+    files = len(list((work / "events").iterdir()))
+    check("tensorboard: a file for each start", files == 2)
+    print(f"tensorboard: {len(events.Tags()['scalars'])} scalars of {len(lines)} steps, 15 of them "
+          f"made twice, from {files} files")
+
+
 def main():
     binary = pathlib.Path(sys.argv[1])
     godwit, helper = binary / "godwit", binary / "test" / "interop_helper"
@@ -225,6 +263,7 @@ def main():
         test_tokenizers(helper, work)
         test_borders(godwit, work)
         test_training(godwit, work)
+        test_tensorboard(godwit, work)
     print(f"{checks} checks, {failures} failed")
     return 1 if failures else 0
 
