@@ -97,7 +97,7 @@ static GwStatus open_generation(const char *path, Generation *g) {
   g->candidates = calloc(2 * count, sizeof *g->candidates);
   if (!g->candidates) return gw_fail(GW_MEMORY, "no memory to generate");
   const GwModelRecipe *model = &g->model.recipe.model;
-  return gw_decoder_create(model, backend, g->pool, g->model.params,
+  return gw_decoder_create(model, backend, g->pool, g->model.params, 1,
                            gw_min_i64(PROMPT_CHUNK, model->context), &g->decoder);
 }
 
@@ -128,7 +128,7 @@ static GwStatus generate(Generation *g, GwGenerateReport *report) {
   const float *logits = NULL;
   report->prompt_tokens = (int64_t)g->prompt.count - !options->ids;
   if (!options->ids) GW_TRY(gw_text_stream_push(&g->stream, options->prompt, options->prompt_size));
-  GW_TRY(gw_decoder_push(g->decoder, g->prompt.ids, (int64_t)g->prompt.count, &logits));
+  GW_TRY(gw_decoder_push(g->decoder, 0, g->prompt.ids, (int64_t)g->prompt.count, &logits));
   uint64_t started_ns = gw_clock_ns();
   while (report->tokens < options->tokens) {
     int32_t token = 0;
@@ -136,7 +136,8 @@ static GwStatus generate(Generation *g, GwGenerateReport *report) {
     report->ended = ends_text(g, token);
     if (report->ended) break;
     GW_TRY(emit_token(g, token));
-    if (++report->tokens < options->tokens) GW_TRY(gw_decoder_push(g->decoder, &token, 1, &logits));
+    if (++report->tokens < options->tokens)
+      GW_TRY(gw_decoder_push(g->decoder, 0, &token, 1, &logits));
   }
   report->seconds = (double)(gw_clock_ns() - started_ns) * 1e-9;
   return gw_text_stream_flush(&g->stream);
