@@ -27,6 +27,31 @@ double gw_exp_f64(double x) {
   return sum * two_to_the(half) * two_to_the(whole - half);
 }
 
+/* The same sum with factors instead of quotients; one term less makes 2e-16. */
+double gw_exp_fast_f64(double x) {
+  static const double inverse_factorial[] = {
+      1,
+      1,
+      1.0 / 2,
+      1.0 / 6,
+      1.0 / 24,
+      1.0 / 120,
+      1.0 / 720,
+      1.0 / 5040,
+      1.0 / 40320,
+      1.0 / 362880,
+      1.0 / 3628800,
+      1.0 / 39916800,
+      1.0 / 479001600,
+  };
+  const double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
+  if (x < -700) return 0;
+  int n = (int)(x * 0x1.71547652b82fep0 - 0.5); /* the nearest, as x <= 0 */
+  double r = (x - n * ln2_high) - n * ln2_low, sum = inverse_factorial[12];
+  for (int k = 11; k >= 0; k--) sum = sum * r + inverse_factorial[k];
+  return sum * two_to_the(n);
+}
+
 double gw_log_f64(double x) {
   uint64_t bits;
   memcpy(&bits, &x, sizeof bits);

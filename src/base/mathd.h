@@ -7,11 +7,12 @@
 
 #include <stdbool.h>
 
-double gw_sqrt_f64(double x); /* correctly rounded */
-double gw_exp_f64(double x);  /* |x| <= 700 */
-double gw_log_f64(double x);  /* x > 0, normal */
-double gw_cos_f64(double x);  /* |x| <= 1e6, absolute error */
-double gw_sin_f64(double x);  /* |x| <= 1e6, absolute error */
+double gw_sqrt_f64(double x);     /* correctly rounded */
+double gw_exp_f64(double x);      /* |x| <= 700 */
+double gw_exp_fast_f64(double x); /* x <= 0; below -700: 0. No division: for whole vocabularies */
+double gw_log_f64(double x);      /* x > 0, normal */
+double gw_cos_f64(double x);      /* |x| <= 1e6, absolute error */
+double gw_sin_f64(double x);      /* |x| <= 1e6, absolute error */
 /* What both sum, for kernels that turn many angles at once: terms in r^2j and in r^2j r. */
 enum { GW_SERIES = 10 };
 extern const double gw_cos_series[GW_SERIES], gw_sin_series[GW_SERIES];

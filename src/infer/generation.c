@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/grow.h"
 #include "exec/backend_cpu.h"
 #include "godwit/generate.h"
 #include "infer/decoder.h"
@@ -54,9 +53,7 @@ static GwStatus parse_ids(Generation *g) {
     if (end != at + size || id < 0 || id >= limit)
       return gw_fail(GW_USAGE, "ids: '%.*s' is no token of this model, which has 0 to %" PRId32,
                      (int)gw_min_i64((int64_t)size, 40), at, limit - 1);
-    if (!GW_GROW(prompt->ids, prompt->capacity, prompt->count + 1))
-      return gw_fail(GW_MEMORY, "no memory for the prompt");
-    prompt->ids[prompt->count++] = (int32_t)id;
+    GW_TRY(gw_token_ids_add(prompt, (int32_t)id));
     at += size;
     at += strspn(at, between);
   }
@@ -68,10 +65,7 @@ static GwStatus encode_prompt(Generation *g) {
   const GwTokenizer *tokenizer = g->model.tokenizer;
   if (g->options->ids) return parse_ids(g);
   GW_TRY(gw_loaded_model_need_tokenizer(&g->model));
-  prompt->ids = malloc(sizeof *prompt->ids);
-  if (!prompt->ids) return gw_fail(GW_MEMORY, "no memory for the prompt");
-  prompt->ids[0] = gw_tokenizer_end_of_text(tokenizer);
-  prompt->count = prompt->capacity = 1;
+  GW_TRY(gw_token_ids_add(prompt, gw_tokenizer_end_of_text(tokenizer)));
   return gw_tokenizer_encode(tokenizer, g->options->prompt, g->options->prompt_size, prompt);
 }
 

@@ -1,12 +1,14 @@
 /* Weights are e^((z - max)/temperature), so the largest is 1. Where top-k or top-p chooses among
  * the tokens they are sorted first and summed from the largest to the smallest: which tokens are
  * left then depends on the logits alone. All of this is done for every token over a large
- * vocabulary, so the sort goes by digits of the logits' bits, and e^x has no division. */
+ * vocabulary, so the sort goes by digits of the logits' bits. */
 #include "infer/token_choice.h"
 
 #include <float.h>
 #include <inttypes.h>
 #include <string.h>
+
+#include "base/mathd.h"
 
 enum { DIGIT_BITS = 11, DIGITS = 3 };
 
@@ -51,34 +53,6 @@ static int32_t largest(const float *logits, int32_t count) {
   return best;
 }
 
-/* e^x for x <= 0: 2^n e^r with |r| <= ln(2)/2, and Taylor's polynomial for e^r. */
-static double weight_of(double x) {
-  static const double inverse_factorial[] = {
-      1,
-      1,
-      1.0 / 2,
-      1.0 / 6,
-      1.0 / 24,
-      1.0 / 120,
-      1.0 / 720,
-      1.0 / 5040,
-      1.0 / 40320,
-      1.0 / 362880,
-      1.0 / 3628800,
-      1.0 / 39916800,
-      1.0 / 479001600,
-  };
-  const double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
-  if (x < -700) return 0;
-  int64_t n = (int64_t)(x * 0x1.71547652b82fep0 - 0.5); /* the nearest, as x <= 0 */
-  double r = (x - (double)n * ln2_high) - (double)n * ln2_low, sum = inverse_factorial[12];
-  for (int k = 11; k >= 0; k--) sum = sum * r + inverse_factorial[k];
-  uint64_t bits = (uint64_t)(1023 + n) << 52;
-  double power;
-  memcpy(&power, &bits, sizeof power);
-  return sum * power;
-}
-
 static double total_weight(const GwTokenCandidate *candidates, int32_t count) {
   double total = 0;
   for (int32_t i = 0; i < count; i++) total += candidates[i].weight;
@@ -103,7 +77,7 @@ int32_t gw_token_candidates(const GwTokenChoice *choice, const float *logits, in
     sort_ids(logits, count, out);
   if (choice->top_k > 0 && choice->top_k < count) count = choice->top_k;
   for (int32_t i = 0; i < count; i++)
-    out[i].weight = weight_of(((double)logits[out[i].id] - max) / choice->temperature);
+    out[i].weight = gw_exp_fast_f64(((double)logits[out[i].id] - max) / choice->temperature);
   return all ? count : count_top_p(out, count, choice->top_p);
 }
 

@@ -189,6 +189,12 @@ int32_t gw_tokenizer_vocab_size(const GwTokenizer *tokenizer) { return tokenizer
 
 int32_t gw_tokenizer_end_of_text(const GwTokenizer *tokenizer) { return tokenizer->end_of_text; }
 
+const char *gw_tokenizer_special_name(const GwTokenizer *tokenizer, int32_t id) {
+  for (int32_t i = 0; i < tokenizer->special_count; i++)
+    if (tokenizer->specials[i].id == id) return tokenizer->specials[i].name;
+  return NULL;
+}
+
 uint64_t gw_tokenizer_hash(const GwTokenizer *tokenizer) { return tokenizer->hash; }
 
 const uint8_t *gw_tokenizer_bytes(const GwTokenizer *tokenizer, int32_t id, size_t *size) {

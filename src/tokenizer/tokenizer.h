@@ -52,6 +52,8 @@ void gw_tokenizer_destroy(GwTokenizer *tokenizer);
 
 int32_t gw_tokenizer_vocab_size(const GwTokenizer *tokenizer);
 int32_t gw_tokenizer_end_of_text(const GwTokenizer *tokenizer);
+/* The name of a special token; NULL for other ids. */
+const char *gw_tokenizer_special_name(const GwTokenizer *tokenizer, int32_t id);
 uint64_t gw_tokenizer_hash(const GwTokenizer *tokenizer); /* of its meaning, not of the file */
 
 /* Ids of `text`, appended to a growing array: zero-initialise it, deinit it. On failure the array
@@ -68,6 +70,7 @@ GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, siz
  * that token. */
 GwStatus gw_tokenizer_encode_special(const GwTokenizer *tokenizer, const void *text, size_t size,
                                      GwTokenIds *out);
+GwStatus gw_token_ids_add(GwTokenIds *ids, int32_t id);
 void gw_token_ids_deinit(GwTokenIds *ids);
 
 /* The bytes of one token (0 bytes for special tokens and ids that are not used); needs an id in
