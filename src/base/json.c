@@ -6,8 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* jansson parses by recursion; nothing of ours is nested nearly as deep. */
+enum { LEVELS_MAX = 64 };
+
+/* Whether brackets outside strings are open more than LEVELS_MAX deep anywhere. */
+static bool nests_too_deep(const char *text, size_t size) {
+  int64_t levels = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < size; i++) {
+    char c = text[i];
+    if (in_string && c == '\\')
+      i++;
+    else if (c == '"')
+      in_string = !in_string;
+    else if (!in_string && (c == '[' || c == '{') && ++levels > LEVELS_MAX)
+      return true;
+    else if (!in_string && (c == ']' || c == '}'))
+      levels--;
+  }
+  return false;
+}
+
 GwStatus gw_json_parse(const char *file, const char *text, size_t size, json_t **out) {
   json_error_t error;
+  if (nests_too_deep(text, size))
+    return gw_fail(GW_CORRUPT, "%s: nested more than %d levels deep", file, LEVELS_MAX);
   json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
   if (!value)
     return gw_fail(GW_CORRUPT, "%s:%d:%d: not valid JSON: %s", file, error.line, error.column,

@@ -1,10 +1,14 @@
-/* Requests: civetweb reads and writes them, one thread each; this file says who may ask, how much,
+/* Requests: civetweb reads and writes them, a thread each; this file says who may ask, how much,
  * and what is answered. A thread that waits for the engine computes nothing itself. */
 #include <civetweb.h>
 #include <inttypes.h>
+#include <netdb.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "godwit/log.h"
 #include "os/clock.h"
@@ -14,7 +18,7 @@
  * BODY_SECONDS at most. */
 enum {
   CONNECTIONS = 128,
-  BODY_BYTES = 8 << 20,
+  BODY_BYTES = 4 << 20,
   BODY_SECONDS = 20,
   PIECE_BYTES = 1 << 16,
   NAME_BYTES = 256
@@ -29,6 +33,7 @@ typedef struct {
   struct mg_connection *connection;
   const struct mg_request_info *info;
   GwText body;
+  int code; /* of the answer */
 } Request;
 
 /* ---- answers ---- */
@@ -120,7 +125,7 @@ static bool may_ask(const Request *r) {
 static int read_body(Request *r) {
   uint64_t deadline = gw_clock_ns() + BODY_SECONDS * UINT64_C(1000000000);
   int64_t announced = r->info->content_length; /* -1: in chunks */
-  if (announced > BODY_BYTES) return send_error(r, 413, "the request is larger than 8 MiB");
+  if (announced > BODY_BYTES) return send_error(r, 413, "the request is larger than 4 MiB");
   while (announced < 0 || (int64_t)r->body.size < announced) {
     if (gw_text_reserve(&r->body, PIECE_BYTES) != GW_OK) return send_failure(r, GW_MEMORY);
     int got = mg_read(r->connection, r->body.data + r->body.size, PIECE_BYTES);
@@ -128,10 +133,13 @@ static int read_body(Request *r) {
     if (got <= 0 || gw_clock_ns() > deadline)
       return send_error(r, 408, "the request did not arrive in time");
     r->body.size += (size_t)got;
-    if (r->body.size > BODY_BYTES) return send_error(r, 413, "the request is larger than 8 MiB");
+    if (r->body.size > BODY_BYTES) return send_error(r, 413, "the request is larger than 4 MiB");
   }
   return 0;
 }
+
+/* JSON takes up to fifty times its text in memory: one body at a time is parsed. */
+static pthread_mutex_t parsing = PTHREAD_MUTEX_INITIALIZER;
 
 typedef int Answer(Request *r);
 
@@ -253,8 +261,10 @@ static int answer_stream(Exchange *x) {
 static int answer_completion(Request *r) {
   GwServer *server = r->server;
   Exchange x = {.request = r, .id = __atomic_add_fetch(&server->requests, 1, __ATOMIC_RELAXED)};
+  pthread_mutex_lock(&parsing);
   GwStatus status =
       gw_completion_parse(r->body.data, r->body.size, &server->model, server->name, &x.completion);
+  pthread_mutex_unlock(&parsing);
   if (status != GW_OK) return send_failure(r, status);
   x.count = gw_completion_choices(&x.completion);
   status = begin(&x);
@@ -290,7 +300,8 @@ static int answer_tokenizer_info(Request *r) {
 }
 
 /* Ids of a text. It may be the name of a special token, but not have one in it. */
-static GwStatus tokenize(const GwTokenizer *tokenizer, const json_t *root, GwTokenIds *out) {
+static GwStatus tokenize(const GwTokenizer *tokenizer, const json_t *root, void *ids) {
+  GwTokenIds *out = ids;
   const json_t *prompt = json_object_get(root, "prompt");
   const char *text = json_string_value(prompt);
   size_t size = json_string_length(prompt);
@@ -303,28 +314,38 @@ static GwStatus tokenize(const GwTokenizer *tokenizer, const json_t *root, GwTok
   return gw_tokenizer_encode(tokenizer, text, size, out);
 }
 
-static int answer_tokenize(Request *r) {
-  const GwTokenizer *tokenizer = r->server->model.tokenizer;
-  GwTokenIds ids = {0};
-  json_t *root = NULL, *list = NULL;
-  if (!tokenizer) return without_tokenizer(r);
+/* The body as JSON, read by one of the two functions; parsed by one thread at a time. */
+typedef GwStatus Reading(const GwTokenizer *tokenizer, const json_t *root, void *out);
+
+static GwStatus read_json(const Request *r, Reading *reading, void *out) {
+  json_t *root = NULL;
+  pthread_mutex_lock(&parsing);
   GwStatus status = gw_json_parse("request", r->body.data, r->body.size, &root);
-  if (status == GW_OK) status = tokenize(tokenizer, root, &ids);
+  if (status == GW_OK) status = reading(r->server->model.tokenizer, root, out);
+  json_decref(root);
+  pthread_mutex_unlock(&parsing);
+  return status;
+}
+
+static int answer_tokenize(Request *r) {
+  GwTokenIds ids = {0};
+  json_t *list = NULL;
+  if (!r->server->model.tokenizer) return without_tokenizer(r);
+  GwStatus status = read_json(r, tokenize, &ids);
   if (status == GW_OK) list = json_array();
   for (size_t i = 0; list && i < ids.count; i++)
     json_array_append_new(list, json_integer(ids.ids[i]));
-  int code =
-      status != GW_OK
-          ? send_failure(r, status)
-          : send_json(r, 200,
-                      json_pack("{s:I, s:I, s:o}", "count", (json_int_t)ids.count, "max_model_len",
-                                (json_int_t)r->server->model.recipe.model.context, "tokens", list));
-  json_decref(root);
+  json_int_t context = r->server->model.recipe.model.context;
+  int code = status != GW_OK
+                 ? send_failure(r, status)
+                 : send_json(r, 200,
+                             json_pack("{s:I, s:I, s:o}", "count", (json_int_t)ids.count,
+                                       "max_model_len", context, "tokens", list));
   gw_token_ids_deinit(&ids);
   return code;
 }
 
-static GwStatus detokenize(const GwTokenizer *tokenizer, const json_t *root, GwText *out) {
+static GwStatus detokenize(const GwTokenizer *tokenizer, const json_t *root, void *text) {
   const json_t *tokens = json_object_get(root, "tokens");
   size_t i, size;
   json_t *item;
@@ -334,24 +355,20 @@ static GwStatus detokenize(const GwTokenizer *tokenizer, const json_t *root, GwT
     if (!json_is_integer(item) || id < 0 || id >= gw_tokenizer_vocab_size(tokenizer))
       return gw_fail(GW_INVALID, "'tokens' has what is no token, at place %zu", i);
     const uint8_t *bytes = gw_tokenizer_bytes(tokenizer, (int32_t)id, &size);
-    GW_TRY(gw_text_append(out, bytes, size));
+    GW_TRY(gw_text_append(text, bytes, size));
   }
   return GW_OK;
 }
 
 static int answer_detokenize(Request *r) {
-  const GwTokenizer *tokenizer = r->server->model.tokenizer;
   GwText text = {0};
-  json_t *root = NULL;
-  if (!tokenizer) return without_tokenizer(r);
-  GwStatus status = gw_json_parse("request", r->body.data, r->body.size, &root);
-  if (status == GW_OK) status = detokenize(tokenizer, root, &text);
+  if (!r->server->model.tokenizer) return without_tokenizer(r);
+  GwStatus status = read_json(r, detokenize, &text);
   int code =
       status != GW_OK
           ? send_failure(r, status)
           : send_json(r, 200,
                       json_pack("{s:o}", "prompt", gw_json_from_bytes(text.data, text.size)));
-  json_decref(root);
   gw_text_deinit(&text);
   return code;
 }
@@ -417,19 +434,49 @@ static int answer(Request *r) {
   return route->answer(r);
 }
 
-/* Every request comes here before civetweb would look for a file. */
+static void *answer_request(void *argument) {
+  Request *request = argument;
+  request->code = answer(request);
+  gw_text_deinit(&request->body);
+  return NULL;
+}
+
+/* Every request comes here before civetweb would look for a file. Its threads have a stack of
+ * 100 KiB, which is not for us to rely on: a request is answered on one of its own. */
 static int begin_request(struct mg_connection *connection) {
   const struct mg_request_info *info = mg_get_request_info(connection);
   Request request = {.server = info->user_data, .connection = connection, .info = info};
-  int code = answer(&request);
-  gw_text_deinit(&request.body);
-  return code;
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, answer_request, &request) != 0)
+    return send_error(&request, 503, "no thread for another request");
+  pthread_join(thread, NULL);
+  return request.code;
 }
 
 static int log_message(const struct mg_connection *connection, const char *message) {
   (void)connection;
   gw_log(GW_LOG_DEBUG, "http: %s", message);
   return 1;
+}
+
+/* Whether somebody answers there already. Some systems let two servers have one port, which then
+ * answer in turns. */
+static bool is_taken(const char *listen, const char *colon) {
+  char host[GW_SERVER_TEXT];
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+  size_t skip = listen[0] == '[', length = (size_t)(colon - listen) - 2 * skip;
+  bool taken = false;
+  if (length >= sizeof host || strcmp(colon, ":0") == 0) return false;
+  memcpy(host, listen + skip, length);
+  host[length] = 0;
+  if (getaddrinfo(host, colon + 1, &hints, &list) != 0) return false;
+  for (const struct addrinfo *at = list; at && !taken; at = at->ai_next) {
+    int link = socket(at->ai_family, at->ai_socktype, at->ai_protocol);
+    taken = link >= 0 && connect(link, at->ai_addr, at->ai_addrlen) == 0;
+    if (link >= 0) close(link);
+  }
+  freeaddrinfo(list);
+  return taken;
 }
 
 GwStatus gw_http_start(GwServer *server, const char *listen, char *address_out, GwHttp **out) {
@@ -454,13 +501,17 @@ GwStatus gw_http_start(GwServer *server, const char *listen, char *address_out, 
   struct mg_server_port port;
   if (!colon || strpbrk(listen, ",sr+ "))
     return gw_fail(GW_USAGE, "'%s' must be ADDRESS:PORT", listen);
+  if (is_taken(listen, colon))
+    return gw_fail(GW_BUSY, "%s: another server answers there; give another port", listen);
   GwHttp *http = calloc(1, sizeof *http);
   if (!http) return gw_fail(GW_MEMORY, "no memory to serve");
   mg_init_library(0);
   http->context = mg_start(&callbacks, server, options);
   if (!http->context || mg_get_server_ports(http->context, 1, &port) < 1) {
     gw_http_stop(http);
-    return gw_fail(GW_IO, "cannot listen at %s: is the port in use, the address ours?", listen);
+    return gw_fail(GW_IO,
+                   "cannot listen at %s: is the address one of ours, and may we have the port?",
+                   listen);
   }
   snprintf(address_out, GW_SERVER_TEXT, "http://%.*s:%d", (int)(colon - listen), listen, port.port);
   *out = http;

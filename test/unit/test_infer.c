@@ -176,8 +176,8 @@ static void check_prompt(GwDecoder *together, GwDecoder **alone, GwRng *rng) {
   const float *logits = NULL, *expected = NULL;
   for (int64_t i = 0; i < count; i++) prompt[i] = (int32_t)gw_rng_below(rng, VOCAB);
   if (gw_rng_below(rng, 2)) {
-    gw_decoder_clear(together, slot);
-    gw_decoder_clear(alone[slot], 0);
+    gw_decoder_truncate(together, slot, 0);
+    gw_decoder_truncate(alone[slot], 0, 0);
   }
   assert_ok(gw_decoder_push(together, slot, prompt, count, &logits));
   assert_ok(gw_decoder_push(alone[slot], 0, prompt, count, &expected));
