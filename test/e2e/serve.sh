@@ -7,6 +7,7 @@ here=$(dirname "$0")
 
 # start [OPTION...]: a server on a free port; its address in $url, its process in $server
 start() {
+  rm -f "$work/url"
   "$godwit" serve "$work/run" --listen 127.0.0.1:0 --threads 2 "$@" >"$work/url" 2>"$work/log" &
   server=$!
   for _ in $(seq 100); do
