@@ -90,7 +90,7 @@ static GwStatus time_prompt(const Bench *bench, GwDecoder *decoder, GwRng *rng,
   for (int64_t i = 0; i < length; i++)
     prompt[i] = (int32_t)gw_rng_below(rng, (uint64_t)bench->model.vocab_size);
   uint64_t start = gw_clock_ns();
-  GwStatus status = gw_decoder_push(decoder, prompt, length, logits);
+  GwStatus status = gw_decoder_push(decoder, 0, prompt, length, logits);
   *out = (double)(gw_clock_ns() - start);
   free(prompt);
   return status;
@@ -108,7 +108,7 @@ static GwStatus time_tokens(const Bench *bench, GwDecoder *decoder, GwRng *rng, 
     uint64_t start = gw_clock_ns();
     status = gw_token_choose(&choice, logits, vocab, rng, candidates, &token);
     times->choosing_ns[i] = (double)(gw_clock_ns() - start);
-    if (status == GW_OK) status = gw_decoder_push(decoder, &token, 1, &logits);
+    if (status == GW_OK) status = gw_decoder_push(decoder, 0, &token, 1, &logits);
     times->token_ns[i] = (double)(gw_clock_ns() - start);
     times->read_gbs[i] = bench_read_once(bench->pool, bench->params, bench->list.bytes) * 1e-9;
     double bytes = bytes_per_token(bench, (double)(bench->model.context / 2 + i));
@@ -122,7 +122,7 @@ static GwStatus run_prompt(const Bench *bench, int which, GwRng *rng, Times *tim
   const float *logits = NULL;
   GwDecoder *decoder = NULL;
   GW_TRY(gw_decoder_create(&bench->model, gw_backend_cpu(gw_isa_best()), bench->pool, bench->params,
-                           bench->model.context / 2, &decoder));
+                           1, bench->model.context / 2, &decoder));
   GwStatus status = time_prompt(bench, decoder, rng, &logits, &times->prompt_ns[which]);
   if (status == GW_OK && which == PROMPTS - 1)
     status = time_tokens(bench, decoder, rng, logits, times);

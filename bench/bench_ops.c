@@ -104,7 +104,7 @@ static GwStatus keep_step(const GwRecipe *recipe, Instances *instances) {
 
 static GwStatus keep_decode(const GwRecipe *recipe, Instances *instances) {
   GwDecodeProgram decode;
-  GW_TRY(gw_model_decode_program(&recipe->model, 1, 1, &decode));
+  GW_TRY(gw_model_decode_program(&recipe->model, (GwDecodeShape){1, 1, 1, 1}, &decode));
   keep_largest(&decode.program, instances);
   gw_program_deinit(&decode.program);
   return GW_OK;

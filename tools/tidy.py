@@ -19,6 +19,7 @@ import sys
 FOLDER_ORDER = [
     "include/godwit", "base", "os", "program", "op", "pass", "kernel", "exec", "model", "comm",
     "tokenizer", "data", "state", "infer", "train", "guard", "cluster", "plan", "codec", "interop",
+    "serve",
 ]
 SCANNED = ["include", "src", "app", "test", "bench", "examples", "packaging", "tools", "recipes",
            ".ci"]

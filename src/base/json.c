@@ -6,8 +6,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* jansson parses by recursion; nothing of ours is nested nearly as deep. */
+enum { LEVELS_MAX = 64 };
+
+/* The line on which brackets outside strings are open more than LEVELS_MAX deep; 0: none. */
+static int too_deep(const char *text, size_t size) {
+  int levels = 0, line = 1;
+  bool in_string = false;
+  for (size_t i = 0; i < size; i++) {
+    char c = text[i];
+    if (c == '\n') line++;
+    if (in_string && c == '\\')
+      i++;
+    else if (c == '"')
+      in_string = !in_string;
+    else if (!in_string && (c == '[' || c == '{') && ++levels > LEVELS_MAX)
+      return line;
+    else if (!in_string && (c == ']' || c == '}') && levels > 0)
+      levels--;
+  }
+  return 0;
+}
+
 GwStatus gw_json_parse(const char *file, const char *text, size_t size, json_t **out) {
   json_error_t error;
+  int line = too_deep(text, size);
+  if (line > 0)
+    return gw_fail(GW_CORRUPT, "%s:%d: nested more than %d levels deep", file, line, LEVELS_MAX);
   json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
   if (!value)
     return gw_fail(GW_CORRUPT, "%s:%d:%d: not valid JSON: %s", file, error.line, error.column,

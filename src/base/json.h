@@ -8,8 +8,8 @@
 
 #include "base/base.h"
 
-/* Parses a whole text (must end after one value); duplicate keys are refused. Free with
- * json_decref. */
+/* Parses a whole text (must end after one value); duplicate keys are refused, and nesting beyond 64
+ * levels. Free with json_decref. */
 GwStatus gw_json_parse(const char *file, const char *text, size_t size, json_t **out);
 /* Indented text with sorted keys as inserted, malloc'd, newline at the end. NULL on exhaustion. */
 char *gw_json_text(const json_t *value);

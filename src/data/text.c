@@ -60,8 +60,8 @@ void gw_text_deinit(GwText *text) {
 
 static bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
 
-/* Bytes of the valid sequence at `at`, which has `left` > 0 bytes; 0 when there is none. */
-static size_t sequence_length(const uint8_t *at, size_t left) {
+size_t gw_text_character(const void *text, size_t left) {
+  const uint8_t *at = text;
   uint8_t lead = at[0];
   if (lead < 0x80) return 1;
   if (lead < 0xc2 || lead > 0xf4) return 0;
@@ -84,7 +84,7 @@ size_t gw_text_invalid_bytes(const void *text, size_t size) {
       at += 8;
       continue;
     }
-    size_t length = sequence_length(bytes + at, size - at);
+    size_t length = gw_text_character(bytes + at, size - at);
     invalid += length == 0;
     at += length ? length : 1;
   }

@@ -19,6 +19,10 @@ void gw_text_deinit(GwText *text);
  * a tenth of them outside valid UTF-8. */
 GwStatus gw_text_check(const char *name, const void *text, size_t size);
 
+/* Bytes of the valid UTF-8 sequence (RFC 3629) that `text` of `left` > 0 bytes begins with; 0 when
+ * it begins with none. */
+size_t gw_text_character(const void *text, size_t left);
+
 /* Bytes of `text` that are not part of a valid UTF-8 sequence (RFC 3629). */
 size_t gw_text_invalid_bytes(const void *text, size_t size);
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/grow.h"
 #include "exec/backend_cpu.h"
 #include "godwit/generate.h"
 #include "infer/decoder.h"
@@ -54,9 +53,7 @@ static GwStatus parse_ids(Generation *g) {
     if (end != at + size || id < 0 || id >= limit)
       return gw_fail(GW_USAGE, "ids: '%.*s' is no token of this model, which has 0 to %" PRId32,
                      (int)gw_min_i64((int64_t)size, 40), at, limit - 1);
-    if (!GW_GROW(prompt->ids, prompt->capacity, prompt->count + 1))
-      return gw_fail(GW_MEMORY, "no memory for the prompt");
-    prompt->ids[prompt->count++] = (int32_t)id;
+    GW_TRY(gw_token_ids_add(prompt, (int32_t)id));
     at += size;
     at += strspn(at, between);
   }
@@ -68,10 +65,7 @@ static GwStatus encode_prompt(Generation *g) {
   const GwTokenizer *tokenizer = g->model.tokenizer;
   if (g->options->ids) return parse_ids(g);
   GW_TRY(gw_loaded_model_need_tokenizer(&g->model));
-  prompt->ids = malloc(sizeof *prompt->ids);
-  if (!prompt->ids) return gw_fail(GW_MEMORY, "no memory for the prompt");
-  prompt->ids[0] = gw_tokenizer_end_of_text(tokenizer);
-  prompt->count = prompt->capacity = 1;
+  GW_TRY(gw_token_ids_add(prompt, gw_tokenizer_end_of_text(tokenizer)));
   return gw_tokenizer_encode(tokenizer, g->options->prompt, g->options->prompt_size, prompt);
 }
 
@@ -93,7 +87,7 @@ static GwStatus open_generation(const char *path, Generation *g) {
   g->candidates = calloc(2 * count, sizeof *g->candidates);
   if (!g->candidates) return gw_fail(GW_MEMORY, "no memory to generate");
   const GwModelRecipe *model = &g->model.recipe.model;
-  return gw_decoder_create(model, backend, g->pool, g->model.params,
+  return gw_decoder_create(model, backend, g->pool, g->model.params, 1,
                            gw_min_i64(PROMPT_CHUNK, model->context), &g->decoder);
 }
 
@@ -124,7 +118,7 @@ static GwStatus generate(Generation *g, GwGenerateReport *report) {
   const float *logits = NULL;
   report->prompt_tokens = (int64_t)g->prompt.count - !options->ids;
   if (!options->ids) GW_TRY(gw_text_stream_push(&g->stream, options->prompt, options->prompt_size));
-  GW_TRY(gw_decoder_push(g->decoder, g->prompt.ids, (int64_t)g->prompt.count, &logits));
+  GW_TRY(gw_decoder_push(g->decoder, 0, g->prompt.ids, (int64_t)g->prompt.count, &logits));
   uint64_t started_ns = gw_clock_ns();
   while (report->tokens < options->tokens) {
     int32_t token = 0;
@@ -132,7 +126,8 @@ static GwStatus generate(Generation *g, GwGenerateReport *report) {
     report->ended = gw_text_ends_has(&g->model.ends, token);
     if (report->ended) break;
     GW_TRY(emit_token(g, token));
-    if (++report->tokens < options->tokens) GW_TRY(gw_decoder_push(g->decoder, &token, 1, &logits));
+    if (++report->tokens < options->tokens)
+      GW_TRY(gw_decoder_push(g->decoder, 0, &token, 1, &logits));
   }
   report->seconds = (double)(gw_clock_ns() - started_ns) * 1e-9;
   return gw_text_stream_flush(&g->stream);

@@ -1,20 +1,13 @@
 /* The scorer: how likely a model finds the tokens of a sequence, each after those before it.
  *
- * The log-probability of token t is z_t - m - ln Σ_v e^(z_v - m), where z are the f32 logits that
- * follow the tokens before it and m is the largest; in double precision, summed in the order of
- * ids, with our own functions. It is a function of the model and of these tokens alone: neither
- * threads, nor what else is scored, nor where scoring begins can change a bit. */
+ * A score (token_score.h) is a function of the model and of these tokens alone: neither threads,
+ * nor what else is scored, nor where scoring begins can change a bit. */
 #ifndef GW_SCORER_H
 #define GW_SCORER_H
 
 #include "exec/backend.h"
 #include "godwit/recipe.h"
-
-typedef struct {
-  double log_probability;
-  double greedy_log_probability; /* of the likeliest token */
-  int32_t greedy;                /* which one that is, of equals the lowest id */
-} GwTokenScore;
+#include "infer/token_score.h"
 
 typedef struct GwScorer GwScorer;
 

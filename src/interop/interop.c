@@ -54,8 +54,8 @@ static GwStatus probe(const GwForeignModel *model, const GwTokenIds *tokens, GwP
   size_t size = sizeof(float) * (size_t)model->model.vocab_size;
   int64_t count = gw_min_i64((int64_t)tokens->count, model->model.context);
   GW_TRY(gw_backend_choose("cpu", NULL, &backend));
-  GW_TRY(gw_decoder_create(&model->model, backend, pool, model->params, count, &decoder));
-  GwStatus status = gw_decoder_push(decoder, tokens->ids, count, &logits);
+  GW_TRY(gw_decoder_create(&model->model, backend, pool, model->params, 1, count, &decoder));
+  GwStatus status = gw_decoder_push(decoder, 0, tokens->ids, count, &logits);
   *out = status == GW_OK ? malloc(size) : NULL;
   if (*out) memcpy(*out, logits, size);
   gw_decoder_destroy(decoder);

@@ -93,16 +93,18 @@ GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLane
                 (GwValueId *[]){&out->tokens, &out->targets, &out->positions, &out->tally, NULL});
 }
 
-GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, int64_t wanted,
+GwStatus gw_model_decode_program(const GwModelRecipe *model, GwDecodeShape shape,
                                  GwDecodeProgram *out) {
+  int64_t rows = shape.sequences * shape.rows;
   *out = (GwDecodeProgram){0};
   GwProgram *p = &out->program;
   gw_program_init(p, "decode");
   GwModelBuilder b = builder(p, model, rows);
-  b.base = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, 1), "base");
+  b.slots = shape.slots;
+  b.base = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, shape.sequences), "base");
   GwHidden hidden = forward(&b);
-  if (wanted < rows) {
-    out->wanted = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, wanted), "wanted");
+  if (shape.wanted < rows) {
+    out->wanted = gw_value_add(p, GW_CLASS_INPUT, gw_type_1d(GW_I32, shape.wanted), "wanted");
     hidden.x = gw_embedding(p, hidden.x, out->wanted); /* picks rows of any matrix */
   }
   out->logits = gw__linear(&b, hidden.x, hidden.head, 0);

@@ -61,17 +61,21 @@ GwStatus gw_lane_program_fit(GwLaneProgram *lane, int64_t limit, GwRecomputation
 /* The forward pass and its losses only; no dropout, no z-loss; the same fields without sums. */
 GwStatus gw_model_loss_program(const GwModelRecipe *model, int64_t batch, GwLaneProgram *out);
 
-/* `rows` tokens of one sequence, whose earlier keys and values stand in caches of T rows (class
- * state): logits of as many of them as `wanted`. Row for row the bits of the uncached pass. */
+/* `rows` tokens of each of `sequences` sequences, whose earlier keys and values stand in caches of
+ * `slots` slots of T rows (class state): logits of as many of the tokens as `wanted`. Row for row
+ * the bits of the uncached pass, whatever else is in the program. */
+typedef struct {
+  int64_t slots, sequences, rows, wanted;
+} GwDecodeShape;
 typedef struct {
   GwProgram program;
-  GwValueId tokens, positions; /* i32 [rows] */
-  GwValueId base;              /* i32 [1]: cache row of the first token */
+  GwValueId tokens, positions; /* i32 [sequences·rows] */
+  GwValueId base;              /* i32 [sequences]: cache row of the first token, slot T + ... */
   GwValueId wanted;            /* i32 [wanted]: which rows; 0 when all of them are wanted */
   GwValueId logits;            /* f32 [wanted, V] */
 } GwDecodeProgram;
-/* 1 <= wanted <= rows. */
-GwStatus gw_model_decode_program(const GwModelRecipe *model, int64_t rows, int64_t wanted,
+/* All at least 1, wanted <= sequences rows. */
+GwStatus gw_model_decode_program(const GwModelRecipe *model, GwDecodeShape shape,
                                  GwDecodeProgram *out);
 
 #endif

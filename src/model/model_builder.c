@@ -44,7 +44,8 @@ GwValueId gw__attention(GwModelBuilder *b, int layer, GwValueId q, GwValueId k, 
   const GwModelRecipe *m = b->model;
   GwAttentionShape shape = {m->heads, m->kv_heads, b->context, m->window, b->operands};
   if (!b->base) return gw_attention(b->p, q, k, v, b->positions, shape);
-  GwType cache = gw_type_2d(GW_F32, b->context, (int64_t)gw_model_head_width(m) * m->kv_heads);
+  int64_t kv_width = (int64_t)gw_model_head_width(m) * m->kv_heads;
+  GwType cache = gw_type_2d(GW_F32, b->slots * b->context, kv_width);
   char name[GW_NAME_MAX];
   snprintf(name, sizeof name, "cache.%d.k", layer);
   GwValueId k_cache = gw_value_add(b->p, GW_CLASS_STATE, cache, name);

@@ -12,7 +12,8 @@ typedef struct {
   GwOperands operands; /* of every matrix product, as the recipe's dtype says */
   GwParamList *list;   /* collects the parameters */
   GwValueId tokens, positions;
-  GwValueId base;   /* 0: a whole-sequence pass; else the cached pass */
+  GwValueId base;   /* 0: a whole-sequence pass; else the cached pass ... */
+  int64_t slots;    /* ... with caches of as many slots */
   int64_t context;  /* T */
   double dropout;   /* 0 outside training */
   int dropout_site; /* the next one */

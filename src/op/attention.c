@@ -8,9 +8,10 @@
  *   (+ 0 turns a -0 into +0, so that skipping a masked key or adding its zero is the same.)
  *
  * attention         q [N,H·D], k and v [N,Hkv·D], N = B·T; y [N,H·D], lse [N,H]
- * attention_cached  N queries of one sequence; keys and values in caches [S,Hkv·D]; query i stands
- *                   at row base + i. Row for row the same arithmetic, hence the same bits.
- * cache_append      cache[base + n,:] = x[n,:]
+ * attention_cached  N/S queries of each of S sequences; keys and values in caches [slots·T,Hkv·D],
+ *                   where a sequence has a slot of T rows; query i of sequence s stands at row
+ *                   base[s] + i. Row for row the same arithmetic, hence the same bits.
+ * cache_append      cache[base[s] + i,:] = x[s N/S + i,:]
  * attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j = dy·v_j,
  *                   ds_j = p_j (dp_j - delta) scale;  dq_i = Σ_j ds_j k_j + 0;
  *                   dk_j = Σ_h Σ_i ds q_i + 0, dv_j = Σ_h Σ_i p dy_i + 0 over the heads of the
@@ -216,70 +217,89 @@ const GwOpDef GW_OP_DEF(attention) = {
 
 /* ---- attention_cached ---- */
 
+/* base must be [S]; how many of the op's rows are of one sequence. */
+static int64_t rows_per_sequence(const GwShapes *s, int base) {
+  return gw_rows(&s->in[0]) / s->in[base].dim[0];
+}
+
+static bool deals_rows(const GwShapes *s, int base) {
+  const GwType *type = &s->in[base];
+  return type->rank == 1 && type->dim[0] > 0 && gw_rows(&s->in[0]) % type->dim[0] == 0;
+}
+
 static GwStatus attention_cached_shape(GwShapes *s) {
-  GW_TRY(check_heads("attention_cached", s, s->attr[3]));
-  GW_REQUIRE(gw_rows(&s->in[1]) >= gw_rows(&s->in[0]), "attention_cached",
-             "the caches must hold at least N rows");
-  GW_REQUIRE(gw_is_vector(&s->in[4], 1), "attention_cached", "base must be [1]");
-  GW_REQUIRE(gw_attr_whole(s->attr[2], 0), "attention_cached", "window must be a whole number");
+  GW_TRY(check_heads("attention_cached", s, s->attr[4]));
+  GW_REQUIRE(deals_rows(s, 4), "attention_cached", "base must be [S], where S divides N");
+  GW_REQUIRE(gw_attr_whole(s->attr[2], 1) && gw_rows(&s->in[1]) % (int64_t)s->attr[2] == 0,
+             "attention_cached", "context T must divide the rows of the caches");
+  GW_REQUIRE((int64_t)s->attr[2] >= rows_per_sequence(s, 4), "attention_cached",
+             "a slot must hold at least N/S rows");
+  GW_REQUIRE(gw_attr_whole(s->attr[3], 0), "attention_cached", "window must be a whole number");
   s->out[0] = s->in[0];
   return GW_OK;
 }
 
-/* Where the queries stand is data; counted as if they were the last rows of the caches. */
+/* Where the queries stand is data; counted as if they were the last rows of their slots. */
 static int64_t attention_cached_flops(const GwShapes *s) {
-  int64_t rows = gw_rows(&s->in[0]), keys = gw_rows(&s->in[1]);
-  int64_t pairs = pairs_seen(keys - rows, rows, (int64_t)s->attr[2]);
+  int64_t rows = rows_per_sequence(s, 4), context = (int64_t)s->attr[2];
+  int64_t pairs = s->in[4].dim[0] * pairs_seen(context - rows, rows, (int64_t)s->attr[3]);
   int64_t heads = (int64_t)s->attr[0], head = gw_columns(&s->in[0]) / heads;
   return pairs * heads * (4 * head + 5) + gw_type_count(&s->in[0]);
 }
 
 static int64_t attention_cached_scratch(const GwShapes *s) {
-  return gw_attention_scratch(gw_rows(&s->in[0]), (int64_t)(s->attr[0] / s->attr[1]),
-                              gw_rows(&s->in[1]), gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
+  return gw_attention_scratch(rows_per_sequence(s, 4), (int64_t)(s->attr[0] / s->attr[1]),
+                              (int64_t)s->attr[2], gw_columns(&s->in[0]) / (int64_t)s->attr[0]);
 }
 
 static void attention_cached_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *q = call->in[0], *k = call->in[1], *v = call->in[2];
   const int32_t *positions = call->in[3], *base = call->in[4];
   gw_real *y = call->out[0];
-  Layout a = layout_of(&call->shapes, call->shapes.attr[2], call->shapes.attr[3]);
+  Layout a = layout_of(&call->shapes, call->shapes.attr[3], call->shapes.attr[4]);
+  int64_t rows = rows_per_sequence(&call->shapes, 4), context = (int64_t)call->shapes.attr[2];
   int64_t width = a.heads * a.head, kv_width = a.kv_heads * a.head;
   for (int64_t n = first; n < last; n++) {
-    int64_t row = base[0] + n, from = first_key(&a, row, positions[n]);
+    int64_t row = base[n / rows] + n % rows, start = row / context * context;
+    int64_t from = first_key(&a, row, positions[n]);
     for (int64_t h = 0; h < a.heads; h++) {
       int64_t column = h / (a.heads / a.kv_heads) * a.head;
-      attend(&a, q + n * width + h * a.head, k + column, v + column, kv_width, from, row, 0,
+      attend(&a, q + n * width + h * a.head, k + column, v + column, kv_width, from, row, start,
              y + n * width + h * a.head);
     }
   }
 }
 
+/* The queries of a sequence are the last rows of its slot, as attention_cached_flops counts. */
 static void attention_cached_example(GwExample *e) {
   GwType q, kv;
   int64_t context;
   attention_example_of(e, &q, &kv, &context);
+  int64_t sequences = 1 + (int64_t)gw_rng_below(&e->rng, 3);
+  int64_t slots = sequences + (int64_t)gw_rng_below(&e->rng, 2);
   int64_t rows = 1 + (int64_t)gw_rng_below(&e->rng, 3), keys = rows + gw_example_size(e, 127);
-  gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, q.dim[1]), 1);
-  gw_example_f32(e, 1, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);
-  gw_example_f32(e, 2, gw_type_2d(GW_F32, keys, kv.dim[1]), 1);
-  gw_example_ids(e, 3, rows, keys - rows, keys);
+  gw_example_f32(e, 0, gw_type_2d(GW_F32, sequences * rows, q.dim[1]), 1);
+  gw_example_f32(e, 1, gw_type_2d(GW_F32, slots * keys, kv.dim[1]), 1);
+  gw_example_f32(e, 2, gw_type_2d(GW_F32, slots * keys, kv.dim[1]), 1);
+  gw_example_ids(e, 3, sequences * rows, keys - rows, rows);
   e->in[3].fill = GW_FILL_POSITIONS;
-  gw_example_ids(e, 4, 1, keys - rows, keys - rows + 1);
-  e->shapes.attr[2] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
-  e->shapes.attr[3] = (double)gw_rng_below(&e->rng, 2);
+  gw_example_ids(e, 4, sequences, keys - rows, keys);
+  e->in[4].fill = GW_FILL_SLOTS;
+  e->shapes.attr[2] = (double)keys;
+  e->shapes.attr[3] = gw_rng_below(&e->rng, 2) ? 0 : 1 + (double)gw_rng_below(&e->rng, 20);
+  e->shapes.attr[4] = (double)gw_rng_below(&e->rng, 2);
 }
 
 const GwOpDef GW_OP_DEF(attention_cached) = {
     .name = "attention_cached",
-    .formula = "attention of rows base.. of one sequence against cached keys and values",
+    .formula = "attention of rows base[s].. of each sequence against cached keys and values",
     .in = {{"q", GW_F32, 0},
            {"k_cache", GW_F32, 0},
            {"v_cache", GW_F32, 0},
            {"positions", GW_I32, 0},
            {"base", GW_I32, 0}},
     .out = {{"y", GW_F32, 0}},
-    .attr = {"heads", "kv_heads", "window", "operands"},
+    .attr = {"heads", "kv_heads", "context", "window", "operands"},
     .shape = attention_cached_shape,
     .flops = attention_cached_flops,
     .scratch = attention_cached_scratch,
@@ -296,7 +316,7 @@ static GwStatus cache_append_shape(GwShapes *s) {
                  gw_columns(&s->in[0]) == gw_columns(&s->in[1]) &&
                  gw_rows(&s->in[0]) <= gw_rows(&s->in[1]),
              "cache_append", "x [N,C] must fit into cache [S,C]");
-  GW_REQUIRE(gw_is_vector(&s->in[2], 1), "cache_append", "base must be [1]");
+  GW_REQUIRE(deals_rows(s, 2), "cache_append", "base must be [S], where S divides N");
   return GW_OK;
 }
 
@@ -308,22 +328,26 @@ static int64_t cache_append_flops(const GwShapes *s) {
 static void cache_append_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *x = call->in[0];
   gw_real *cache = call->in[1];
-  int64_t base = *(const int32_t *)call->in[2], width = gw_columns(&call->shapes.in[0]);
-  for (int64_t n = first; n < last; n++)
-    for (int64_t c = 0; c < width; c++) cache[(base + n) * width + c] = x[n * width + c];
+  const int32_t *base = call->in[2];
+  int64_t rows = rows_per_sequence(&call->shapes, 2), width = gw_columns(&call->shapes.in[0]);
+  for (int64_t n = first; n < last; n++) {
+    gw_real *row = cache + (base[n / rows] + n % rows) * width;
+    for (int64_t c = 0; c < width; c++) row[c] = x[n * width + c];
+  }
 }
 
 static void cache_append_example(GwExample *e) {
   int64_t rows = gw_example_size(e, 17), more = gw_example_size(e, 17);
-  int64_t width = gw_example_size(e, 65);
-  gw_example_f32(e, 0, gw_type_2d(GW_F32, rows, width), 1);
-  gw_example_f32(e, 1, gw_type_2d(GW_F32, rows + more, width), 1);
-  gw_example_ids(e, 2, 1, 0, more + 1);
+  int64_t width = gw_example_size(e, 65), sequences = 1 + (int64_t)gw_rng_below(&e->rng, 3);
+  gw_example_f32(e, 0, gw_type_2d(GW_F32, sequences * rows, width), 1);
+  gw_example_f32(e, 1, gw_type_2d(GW_F32, sequences * (rows + more), width), 1);
+  gw_example_ids(e, 2, sequences, (int64_t)gw_rng_below(&e->rng, (uint64_t)more + 1), rows + more);
+  e->in[2].fill = GW_FILL_SLOTS;
 }
 
 const GwOpDef GW_OP_DEF(cache_append) = {
     .name = "cache_append",
-    .formula = "cache[base+n,:] = x[n,:]",
+    .formula = "cache[base[s]+i,:] = x[s N/S + i,:]",
     .in = {{"x", GW_F32, 0}, {"cache", GW_F32, GW_ARG_INOUT}, {"base", GW_I32, 0}},
     .shape = cache_append_shape,
     .flops = cache_append_flops,

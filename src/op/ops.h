@@ -52,17 +52,17 @@ static inline GwValueId gw_attention(GwProgram *p, GwValueId q, GwValueId k, GwV
                          (double)shape.window, (double)shape.operands));
 }
 
-/* The same for N queries of one sequence whose keys and values stand in caches [S,Hkv·D]; query i
- * is at cache row base[0] + i. */
+/* The same for S sequences of N/S queries each, whose keys and values stand in caches
+ * [slots·T,Hkv·D]: query i of sequence s at row base[s] + i, in a slot of T = context rows. */
 static inline GwValueId gw_attention_cached(GwProgram *p, GwValueId q, GwValueId k_cache,
                                             GwValueId v_cache, GwValueId positions, GwValueId base,
                                             GwAttentionShape shape) {
   return gw_emit(p, GW_OP_ATTENTION_CACHED, GW_IN(q, k_cache, v_cache, positions, base),
-                 GW_ATTR((double)shape.heads, (double)shape.kv_heads, (double)shape.window,
-                         (double)shape.operands));
+                 GW_ATTR((double)shape.heads, (double)shape.kv_heads, (double)shape.context,
+                         (double)shape.window, (double)shape.operands));
 }
 
-/* Writes x [N,C] into rows base[0]... of cache [S,C]. */
+/* Writes row i of sequence s, of the S sequences in x [N,C], into row base[s] + i of the cache. */
 static inline void gw_cache_append(GwProgram *p, GwValueId x, GwValueId cache, GwValueId base) {
   gw_emit(p, GW_OP_CACHE_APPEND, GW_IN(x, cache, base), GW_ATTR(0));
 }

@@ -132,10 +132,11 @@ GwAccumulator gw_gradient_accumulator(GwGradient *gradient, GwValueId param);
 /* ---- examples (implemented by the property test) ---- */
 
 typedef enum {
-  GW_FILL_NORMAL,   /* standard normal times `scale` */
-  GW_FILL_POSITIVE, /* uniform in (0.1, 1.1) times scale */
-  GW_FILL_BELOW,    /* integers in [low, high) */
-  GW_FILL_POSITIONS /* look-back distances: row n may see at most low + n mod high rows back */
+  GW_FILL_NORMAL,    /* standard normal times `scale` */
+  GW_FILL_POSITIVE,  /* uniform in (0.1, 1.1) times scale */
+  GW_FILL_BELOW,     /* integers in [low, high) */
+  GW_FILL_POSITIONS, /* look-back distances: row n may see at most low + n mod high rows back */
+  GW_FILL_SLOTS      /* rows in slots of high rows, the last slot first: low + slot high */
 } GwFill;
 
 enum {

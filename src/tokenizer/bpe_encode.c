@@ -240,6 +240,12 @@ GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, siz
   return encode_normalized(tokenizer, normalized, size, out);
 }
 
+GwStatus gw_token_ids_add(GwTokenIds *ids, int32_t id) {
+  GW_TRY(reserve_ids(ids, 1));
+  ids->ids[ids->count++] = id;
+  return GW_OK;
+}
+
 /* The special token whose name stands at `text`, the longest; NULL for none. */
 static const GwSpecialToken *special_at(const GwTokenizer *tokenizer, const char *text, size_t left,
                                         size_t *size) {
@@ -269,8 +275,7 @@ GwStatus gw_tokenizer_encode_special(const GwTokenizer *tokenizer, const void *t
     const GwSpecialToken *special = special_at(tokenizer, bytes + at, size - at, &length);
     if (!special) continue;
     GW_TRY_GOTO(status, gw_tokenizer_encode(tokenizer, bytes + begin, at - begin, out), failed);
-    GW_TRY_GOTO(status, reserve_ids(out, 1), failed);
-    out->ids[out->count++] = special->id;
+    GW_TRY_GOTO(status, gw_token_ids_add(out, special->id), failed);
     begin = at + length;
     at = begin - 1;
   }

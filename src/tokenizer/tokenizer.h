@@ -77,6 +77,7 @@ GwStatus gw_tokenizer_encode(const GwTokenizer *tokenizer, const void *text, siz
  * that token. */
 GwStatus gw_tokenizer_encode_special(const GwTokenizer *tokenizer, const void *text, size_t size,
                                      GwTokenIds *out);
+GwStatus gw_token_ids_add(GwTokenIds *ids, int32_t id);
 void gw_token_ids_deinit(GwTokenIds *ids);
 
 /* The bytes of one token (0 bytes for special tokens and ids that are not used); needs an id in

@@ -122,7 +122,7 @@ static GwStatus print_pass(const GwRecipe *recipe, const char *name, FILE *out) 
     return status;
   }
   if (strcmp(name, "decode") == 0) {
-    GW_TRY(gw_model_decode_program(&recipe->model, 1, 1, &decode));
+    GW_TRY(gw_model_decode_program(&recipe->model, (GwDecodeShape){1, 1, 1, 1}, &decode));
     status = print_whole(&decode.program, out);
     gw_program_deinit(&decode.program);
     return status;

@@ -25,8 +25,8 @@ static GwStatus print_logits(const char *run, char *text) {
   GW_TRY(gw_backend_choose("cpu", NULL, &backend));
   GW_TRY(gw_pool_create(0, &pool));
   GW_TRY(gw_loaded_model_open(run, &model));
-  GW_TRY(gw_decoder_create(&model.recipe.model, backend, pool, model.params, 1, &decoder));
-  GW_TRY(gw_decoder_push(decoder, ids, count, &logits));
+  GW_TRY(gw_decoder_create(&model.recipe.model, backend, pool, model.params, 1, 1, &decoder));
+  GW_TRY(gw_decoder_push(decoder, 0, ids, count, &logits));
   for (int32_t i = 0; i < model.recipe.model.vocab_size; i++) printf("%.9g\n", (double)logits[i]);
   gw_decoder_destroy(decoder);
   gw_loaded_model_close(&model);

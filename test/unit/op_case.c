@@ -46,13 +46,17 @@ static void fill_whole(GwCase *test, int i, bool full) {
   GwRng *rng = &test->example.rng;
   int64_t low = test->example.in[i].low, high = test->example.in[i].high;
   bool positions = test->example.in[i].fill == GW_FILL_POSITIONS;
-  for (int64_t k = 0; k < gw_type_count(&test->shapes.in[i]); k++) {
+  bool slots = test->example.in[i].fill == GW_FILL_SLOTS;
+  int64_t count = gw_type_count(&test->shapes.in[i]);
+  for (int64_t k = 0; k < count; k++) {
     int64_t value;
     if (test->shapes.in[i].dtype != GW_I32) {
       ((uint64_t *)test->in[i])[k] = gw_rng_u64(rng) >> 20; /* sums: 44 bits */
       continue;
     }
-    if (positions) {
+    if (slots) {
+      value = low + (count - 1 - k) * high;
+    } else if (positions) {
       int64_t most = low + k % high;
       value =
           full || gw_rng_below(rng, 4) == 0 ? most : (int64_t)gw_rng_below(rng, (uint64_t)most + 1);

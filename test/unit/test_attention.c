@@ -24,7 +24,7 @@ static const Shape shapes[] = {
     {520, 1, 2, 1, 8, 0, 0},   {545, 1, 1, 1, 34, 0, 50},
 };
 
-/* Queries of one sequence at the end of caches of `keys` rows. */
+/* Queries of one sequence at the end of a slot of `keys` rows. */
 typedef struct {
   int64_t queries, keys, heads, kv_heads, head, window;
 } Cached;
@@ -73,20 +73,23 @@ static void case_init(GwCase *test, GwOpcode code, const Shape *s, GwOperands op
   }
 }
 
-static void cached_init(GwCase *test, const Cached *c, GwOperands operands) {
+/* The same for each of several sequences, the first of them in the last slot. */
+static void cached_init(GwCase *test, const Cached *c, GwOperands operands, int64_t sequences) {
   *test = (GwCase){.code = GW_OP_ATTENTION_CACHED};
   GwShapes *types = &test->shapes;
-  types->in[0] = gw_type_2d(GW_F32, c->queries, c->heads * c->head);
-  types->in[1] = types->in[2] = gw_type_2d(GW_F32, c->keys, c->kv_heads * c->head);
-  types->in[3] = ids(c->queries);
-  types->in[4] = ids(1);
-  const double attr[] = {(double)c->heads, (double)c->kv_heads, (double)c->window,
+  int64_t rows = sequences * c->queries, base = c->keys - c->queries;
+  types->in[0] = gw_type_2d(GW_F32, rows, c->heads * c->head);
+  types->in[1] = types->in[2] =
+      gw_type_2d(GW_F32, (sequences + 1) * c->keys, c->kv_heads * c->head);
+  types->in[3] = ids(rows);
+  types->in[4] = ids(sequences);
+  const double attr[] = {(double)c->heads, (double)c->kv_heads, (double)c->keys, (double)c->window,
                          (double)operands};
   memcpy(types->attr, attr, sizeof attr);
   fill(test, 1);
-  int64_t base = c->keys - c->queries;
-  *(int32_t *)test->in[4] = (int32_t)base;
-  for (int64_t n = 0; n < c->queries; n++) ((int32_t *)test->in[3])[n] = (int32_t)(base + n);
+  for (int64_t s = 0; s < sequences; s++)
+    ((int32_t *)test->in[4])[s] = (int32_t)((sequences - s) * c->keys + base);
+  for (int64_t n = 0; n < rows; n++) ((int32_t *)test->in[3])[n] = (int32_t)(base + n % c->queries);
 }
 
 enum { THREADS_MAX = 4 };
@@ -134,8 +137,10 @@ static void kernels_equal_references_where_work_is_cut(void **state) {
         compare_all(&test);
       }
     for (size_t i = 0; i < GW_COUNT_OF(cached); i++) {
-      cached_init(&test, &cached[i], (GwOperands)operands);
-      compare_all(&test);
+      for (int64_t sequences = 1; sequences <= 3; sequences += 2) {
+        cached_init(&test, &cached[i], (GwOperands)operands, sequences);
+        compare_all(&test);
+      }
     }
   }
   for (int threads = 1; threads <= THREADS_MAX; threads++) gw_pool_destroy(pools[threads]);

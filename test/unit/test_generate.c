@@ -307,8 +307,8 @@ static const char *make_import(const char *name) {
   const char *folder = gw_test_path(run, name);
   GwTokenizer *byte = NULL, *begins = NULL;
   assert_ok(gw_fs_disk()->make_dir(gw_fs_disk(), folder));
-  save_checkpoint(folder, 2, &model.recipe);
-  write_recipe(folder, &model.recipe);
+  gw_test_save_checkpoint(&model, folder, 2, &model.recipe);
+  gw_test_save_recipe(folder, &model.recipe);
   const char *path = gw_test_path(folder, "tokenizer.json");
   assert_ok(gw_tokenizer_byte(&byte));
   assert_ok(gw_tokenizer_save(gw_fs_disk(), byte, path));

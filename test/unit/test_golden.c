@@ -158,7 +158,7 @@ static void check_lane(Golden *g) {
 static void check_logits(Golden *g) {
   int64_t length = g->model.context, row = length * g->model.vocab_size;
   GwDecodeProgram decode;
-  assert_ok(gw_model_decode_program(&g->model, length, length, &decode));
+  assert_ok(gw_model_decode_program(&g->model, (GwDecodeShape){1, 1, length, length}, &decode));
   GwRunner *runner = runner_for(&decode.program);
   fill_params(g, runner, &decode.program);
   int32_t *tokens = golden_read(g, "", "tokens", g->batch * length);

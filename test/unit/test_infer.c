@@ -68,7 +68,8 @@ static void uncached_logits(const GwTestModel *model, const GwBackend *backend,
 
 static GwDecoder *decoder_of(const GwTestModel *model, const GwBackend *backend, int64_t chunk) {
   GwDecoder *decoder = NULL;
-  assert_ok(gw_decoder_create(&model->recipe.model, backend, NULL, model->params, chunk, &decoder));
+  assert_ok(
+      gw_decoder_create(&model->recipe.model, backend, NULL, model->params, 1, chunk, &decoder));
   return decoder;
 }
 
@@ -89,7 +90,7 @@ static void cached_logits_are_those_of_a_whole_pass(void **state) {
         for (int64_t done = 0; done < CONTEXT;) {
           int64_t some = 1 + (int64_t)gw_rng_below(&rng, (uint64_t)(CONTEXT - done));
           const float *logits = NULL;
-          assert_ok(gw_decoder_push(decoder, tokens + done, some, &logits));
+          assert_ok(gw_decoder_push(decoder, 0, tokens + done, some, &logits));
           done += some;
           assert_memory_equal(logits, expected + (done - 1) * VOCAB, VOCAB * sizeof *logits);
         }
@@ -126,20 +127,82 @@ static void long_sequences_depend_on_the_window_only(void **state) {
   GwDecoder *one_by_one = decoder_of(&model, backend, 32);
   for (int64_t count = 1; count <= LENGTH; count++) {
     const float *logits = NULL, *others = NULL;
-    assert_ok(gw_decoder_push(one_by_one, &tokens[count - 1], 1, &logits));
+    assert_ok(gw_decoder_push(one_by_one, 0, &tokens[count - 1], 1, &logits));
     if (count % 13 != 0 && count != LENGTH) continue;
     int64_t start = gw_decoder_window(count, CONTEXT), half = count / 2;
     GwDecoder *pieces = decoder_of(&model, backend, 7), *window = decoder_of(&model, backend, 32);
-    assert_ok(gw_decoder_push(pieces, tokens, half, &others));
-    assert_ok(gw_decoder_push(pieces, tokens + half, count - half, &others));
+    assert_ok(gw_decoder_push(pieces, 0, tokens, half, &others));
+    assert_ok(gw_decoder_push(pieces, 0, tokens + half, count - half, &others));
     assert_memory_equal(logits, others, VOCAB * sizeof *logits);
-    assert_ok(gw_decoder_push(window, tokens + start, count - start, &others));
+    assert_ok(gw_decoder_push(window, 0, tokens + start, count - start, &others));
     assert_memory_equal(logits, others, VOCAB * sizeof *logits);
     gw_decoder_destroy(pieces);
     gw_decoder_destroy(window);
   }
   gw_decoder_destroy(one_by_one);
   gw_test_model_deinit(&model);
+}
+
+/* Slots at random get tokens, together or alone, or lose what they have; each has a decoder of its
+ * own beside it. Sequences become longer than the context. */
+enum { SLOTS = 5, ROUNDS = 160 };
+
+static void check_round(GwDecoder *together, GwDecoder **alone, GwRng *rng) {
+  int64_t slots[SLOTS], count = 0;
+  int32_t tokens[SLOTS];
+  const float *logits = NULL, *expected = NULL;
+  for (int64_t s = 0; s < SLOTS; s++) {
+    if (gw_rng_below(rng, 3) == 0) continue;
+    tokens[count] = (int32_t)gw_rng_below(rng, VOCAB);
+    slots[count++] = s;
+  }
+  if (count == 0) return;
+  for (int64_t i = count - 1; i > 0; i--) { /* in any order */
+    int64_t j = (int64_t)gw_rng_below(rng, (uint64_t)i + 1), slot = slots[i];
+    slots[i] = slots[j];
+    slots[j] = slot;
+  }
+  assert_ok(gw_decoder_step(together, slots, tokens, count, &logits));
+  for (int64_t i = 0; i < count; i++) {
+    assert_ok(gw_decoder_push(alone[slots[i]], 0, &tokens[i], 1, &expected));
+    assert_memory_equal(logits + i * VOCAB, expected, VOCAB * sizeof *logits);
+  }
+}
+
+static void check_prompt(GwDecoder *together, GwDecoder **alone, GwRng *rng) {
+  int32_t prompt[CONTEXT + 9];
+  int64_t slot = (int64_t)gw_rng_below(rng, SLOTS);
+  int64_t count = 1 + (int64_t)gw_rng_below(rng, GW_COUNT_OF(prompt));
+  const float *logits = NULL, *expected = NULL;
+  for (int64_t i = 0; i < count; i++) prompt[i] = (int32_t)gw_rng_below(rng, VOCAB);
+  if (gw_rng_below(rng, 2)) {
+    gw_decoder_truncate(together, slot, 0);
+    gw_decoder_truncate(alone[slot], 0, 0);
+  }
+  assert_ok(gw_decoder_push(together, slot, prompt, count, &logits));
+  assert_ok(gw_decoder_push(alone[slot], 0, prompt, count, &expected));
+  assert_memory_equal(logits, expected, VOCAB * sizeof *logits);
+}
+
+static void sequences_beside_others_have_the_bits_of_one_alone(void **state) {
+  (void)state;
+  for (int which = 0; which < GW_TEST_MODELS; which++) {
+    GwTestModel model;
+    gw_test_model_init(&model, which, seed);
+    const GwBackend *backend = gw_test_backend(1);
+    GwRng rng = gw_rng(seed, 40 + (uint64_t)which);
+    GwDecoder *together = NULL, *alone[SLOTS];
+    assert_ok(
+        gw_decoder_create(&model.recipe.model, backend, NULL, model.params, SLOTS, 7, &together));
+    for (int s = 0; s < SLOTS; s++) alone[s] = decoder_of(&model, backend, 32);
+    for (int round = 0; round < ROUNDS; round++) {
+      if (gw_rng_below(&rng, 12) == 0) check_prompt(together, alone, &rng);
+      check_round(together, alone, &rng);
+    }
+    for (int s = 0; s < SLOTS; s++) gw_decoder_destroy(alone[s]);
+    gw_decoder_destroy(together);
+    gw_test_model_deinit(&model);
+  }
 }
 
 /* ---- evaluation ---- */
@@ -296,6 +359,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(cached_logits_are_those_of_a_whole_pass),
       cmocka_unit_test(window_keeps_half_and_never_exceeds_the_context),
       cmocka_unit_test(long_sequences_depend_on_the_window_only),
+      cmocka_unit_test(sequences_beside_others_have_the_bits_of_one_alone),
       cmocka_unit_test(evaluation_is_the_sum_over_windows),
       cmocka_unit_test(overlapping_windows_score_each_token_once),
       cmocka_unit_test(what_cannot_be_evaluated_is_refused),

@@ -107,6 +107,12 @@ static void prometheus_text(void **unused) {
   free(text);
   status.has_step = status.has_validation = true;
   status.loss = 0.1;
+  status.validation_loss = 0.2; /* of ids, for which nobody has the texts */
+  assert_ok(gw_run_prometheus(&status, &text));
+  assert_non_null(strstr(text, "godwit_validation_loss{"));
+  assert_null(strstr(text, "bits_per_byte"));
+  free(text);
+  status.bits_per_byte = 1.5;
   assert_ok(gw_run_prometheus(&status, &text));
   assert_non_null(strstr(text, "} 0.10000000000000001\n"));
   assert_non_null(strstr(text, "godwit_validation_bits_per_byte{"));

@@ -45,9 +45,9 @@ static void decoder_scores(const GwTestModel *model, const GwBackend *backend,
                            const int32_t *tokens, int64_t count, GwTokenScore *out) {
   GwDecoder *decoder = NULL;
   const float *logits = NULL;
-  assert_ok(gw_decoder_create(&model->recipe.model, backend, NULL, model->params, 1, &decoder));
+  assert_ok(gw_decoder_create(&model->recipe.model, backend, NULL, model->params, 1, 1, &decoder));
   for (int64_t i = 0; i + 1 < count; i++) {
-    assert_ok(gw_decoder_push(decoder, tokens + i, 1, &logits));
+    assert_ok(gw_decoder_push(decoder, 0, tokens + i, 1, &logits));
     out[i] = score_of(logits, tokens[i + 1]);
   }
   gw_decoder_destroy(decoder);
@@ -133,8 +133,11 @@ typedef struct {
   const int32_t *tokens;
 } Stream;
 
-static GwStatus read_stream(void *context, uint64_t first, uint64_t count, int32_t *out) {
-  memcpy(out, ((const Stream *)context)->tokens + first, count * sizeof *out);
+static GwStatus read_stream(void *context, uint64_t first, int64_t count, int32_t *tokens,
+                            int32_t *positions) {
+  const Stream *stream = context;
+  memcpy(tokens, stream->tokens + first, ((size_t)count + 1) * sizeof *tokens);
+  for (int64_t i = 0; i < count; i++) positions[i] = (int32_t)i;
   return GW_OK;
 }
 

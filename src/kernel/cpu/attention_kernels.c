@@ -21,10 +21,10 @@ typedef struct {
   GwHeads a;
   const float *q, *k, *v;
   const int32_t *positions;
-  float *y, *lse;                 /* lse NULL: not wanted */
-  int64_t queries, base;          /* of one sequence; query i stands at row base + i */
-  int64_t keys, key_rows, blocks; /* per sequence: keys in use, rows of k; blocks of one head */
-  bool once;                      /* one block has the queries of all heads that share keys */
+  float *y, *lse;                    /* lse NULL: not wanted */
+  int64_t queries, key_rows, blocks; /* per sequence: queries, rows of k; blocks of one head */
+  const int32_t *base; /* rows of k at which the sequences' queries begin; NULL: with the keys */
+  bool once;           /* one block has the queries of all heads that share keys */
 } Forward;
 
 typedef struct {
@@ -38,7 +38,8 @@ typedef struct {
 } Scratch;
 
 static Scratch scratch_of(const GwCall *call, int thread, const Forward *f) {
-  Scratch s = {.held = -1, .room = gw_attention_padded(f->keys), .keys = gw_scratch(call, thread)};
+  Scratch s = {.held = -1, .room = gw_attention_padded(f->key_rows)};
+  s.keys = gw_scratch(call, thread);
   s.value_rows = f->once ? STRETCH : s.room;
   s.values = s.keys + s.value_rows * f->a.padded;
   s.q = s.values + s.value_rows * f->a.padded;
@@ -61,6 +62,7 @@ GW_INLINE int64_t vector_at(int i) { return i / 2 * (GW_ROWS * GW_PANEL) + i % 2
 
 /* A block of queries: of one head, or of all heads that share keys. */
 typedef struct {
+  int64_t keys;         /* of its sequence, in use */
   int64_t rows, left;   /* its own; those and the rest of the sequence */
   int64_t at[GW_BLOCK]; /* query and head: n heads + h */
   GwSpan span[GW_BLOCK], tile[GW_TILES],
@@ -69,10 +71,17 @@ typedef struct {
   GwVSum16 sum[GW_BLOCK];
 } Block;
 
+/* The row of its slot at which a sequence's queries begin. */
+static int64_t base_of(const Forward *f, int64_t sequence) {
+  return f->base ? f->base[sequence] % f->key_rows : 0;
+}
+
 /* Queries first.. of head h, or all queries of head h and those after it. */
 static void block_init(const Forward *f, Block *b, int64_t sequence, int64_t h, int64_t first) {
   const GwHeads *a = &f->a;
   int64_t last = gw_min_i64(f->queries, first + GW_BLOCK) - 1, query = first;
+  int64_t base = base_of(f, sequence);
+  b->keys = base + f->queries;
   b->rows = (last + 1 - first) * (f->once ? a->shared : 1);
   b->left = f->once ? b->rows : f->queries - first;
   b->all = GW_NO_KEYS;
@@ -84,7 +93,7 @@ static void block_init(const Forward *f, Block *b, int64_t sequence, int64_t h, 
     }
     int64_t n = sequence * f->queries + query;
     b->at[r] = n * a->heads + h;
-    b->span[r] = gw_span_of(a, f->base + query, f->positions[n]);
+    b->span[r] = gw_span_of(a, base + query, f->positions[n]);
     b->sum[r] = gw_v_sum16();
     gw_span_widen(&b->tile[r / GW_ROWS], b->span[r]);
     gw_span_widen(&b->all, b->span[r]);
@@ -109,8 +118,9 @@ GW_INLINE void expect_next(const Forward *f, const Block *b, int64_t r) {
 
 /* Where a block passes once, its keys and values come from memory: rows first.. of x, a kv head's,
  * are asked for before they are packed. */
-static void expect_rows(const Forward *f, const float *x, int64_t first, int64_t count) {
-  for (int64_t i = first; i < gw_min_i64(first + count, f->keys); i++)
+static void expect_rows(const Forward *f, const Block *b, const float *x, int64_t first,
+                        int64_t count) {
+  for (int64_t i = first; i < gw_min_i64(first + count, b->keys); i++)
     gw_expect_row(&f->a, x + i * f->a.kv_width, GW_EXPECT_SOON);
 }
 
@@ -138,12 +148,12 @@ static void score_block(const Forward *f, const Scratch *s, const Block *b, cons
   const GwHeads *a = &f->a;
   const int64_t first = b->all.first / GW_PANEL * GW_PANEL, ahead = PANELS_AHEAD * GW_PANEL;
   unsigned mode = gw_products_begin(a->kind);
-  if (f->once) expect_rows(f, k, first, ahead);
+  if (f->once) expect_rows(f, b, k, first, ahead);
   for (int64_t key = first; key <= b->all.last; key += GW_PANEL) {
     if (f->once) {
-      expect_rows(f, k, key + ahead, GW_PANEL);
-      if (key < first + values_ahead(a)) expect_rows(f, v, key, GW_PANEL);
-      gw_pack_columns(a, k + key * a->kv_width, a->kv_width, gw_min_i64(f->keys - key, GW_PANEL),
+      expect_rows(f, b, k, key + ahead, GW_PANEL);
+      if (key < first + values_ahead(a)) expect_rows(f, b, v, key, GW_PANEL);
+      gw_pack_columns(a, k + key * a->kv_width, a->kv_width, gw_min_i64(b->keys - key, GW_PANEL),
                       s->keys);
     }
     score_panel(f, s, b, key, f->once ? s->keys : s->keys + key / GW_PANEL * gw_columns_panel(a));
@@ -265,8 +275,8 @@ static void attend(const Forward *f, const Scratch *s, Block *b, const float *k,
     b->m[r] = a->scale * largest(s, r, b->span[r]); /* scale > 0: rounding keeps the order */
   for (int64_t key = b->all.first / STEP * STEP; key <= b->all.last; key += STRETCH) {
     if (f->once) {
-      expect_rows(f, v, key + values_ahead(a), STRETCH);
-      gw_pack_rows(a, v + key * a->kv_width, a->kv_width, gw_min_i64(f->keys - key, STRETCH),
+      expect_rows(f, b, v, key + values_ahead(a), STRETCH);
+      gw_pack_rows(a, v + key * a->kv_width, a->kv_width, gw_min_i64(b->keys - key, STRETCH),
                    STRETCH, s->values);
     }
     weigh_stretch(f, s, b, key);
@@ -285,13 +295,14 @@ static void forward_blocks(const GwCall *call, void *context, int64_t first, int
   for (int64_t unit = first; unit < last; unit++) {
     int64_t head = unit / f->blocks * (f->once ? a->shared : 1); /* over all sequences */
     int64_t kv_head = head / a->shared, sequence = head / a->heads;
-    int64_t at = sequence * f->key_rows * a->kv_width + kv_head % a->kv_heads * a->head;
+    int64_t slot = f->base ? f->base[sequence] / f->key_rows : sequence;
+    int64_t at = slot * f->key_rows * a->kv_width + kv_head % a->kv_heads * a->head;
+    block_init(f, &b, sequence, head % a->heads, unit % f->blocks * GW_BLOCK);
     if (!f->once && s.held != kv_head) {
       s.held = kv_head;
-      gw_pack_columns(a, f->k + at, a->kv_width, f->keys, s.keys);
-      gw_pack_rows(a, f->v + at, a->kv_width, f->keys, s.value_rows, s.values);
+      gw_pack_columns(a, f->k + at, a->kv_width, b.keys, s.keys);
+      gw_pack_rows(a, f->v + at, a->kv_width, b.keys, s.value_rows, s.values);
     }
-    block_init(f, &b, sequence, head % a->heads, unit % f->blocks * GW_BLOCK);
     attend(f, &s, &b, f->k + at, f->v + at);
   }
 }
@@ -316,17 +327,16 @@ void GW_KERNEL(attention)(const GwCall *call) {
   Forward f = {.a = gw_heads_of(&call->shapes, attr[3], attr[4]),
                .lse = call->out[1],
                .queries = context,
-               .keys = context,
                .key_rows = context};
   forward(call, &f, gw_rows(&call->shapes.in[0]) / context);
 }
 
 void GW_KERNEL(attention_cached)(const GwCall *call) {
   const double *attr = call->shapes.attr;
-  int64_t queries = gw_rows(&call->shapes.in[0]), base = *(const int32_t *)call->in[4];
-  Forward f = {.a = gw_heads_of(&call->shapes, attr[2], attr[3]),
-               .queries = queries,
-               .base = base,
-               .keys = base + queries};
-  forward(call, &f, 1);
+  int64_t sequences = call->shapes.in[4].dim[0];
+  Forward f = {.a = gw_heads_of(&call->shapes, attr[3], attr[4]),
+               .base = call->in[4],
+               .queries = gw_rows(&call->shapes.in[0]) / sequences,
+               .key_rows = (int64_t)attr[2]};
+  forward(call, &f, sequences);
 }

@@ -142,10 +142,15 @@ static void append_rows(const GwCall *call, void *context, int64_t first, int64_
   (void)context;
   (void)thread;
   const float *x = call->in[0];
+  const int32_t *base = call->in[2];
   float *cache = call->in[1];
-  int64_t base = *(const int32_t *)call->in[2], width = gw_columns(&call->shapes.in[0]);
-  memcpy(cache + (base + first) * width, x + first * width,
-         (size_t)((last - first) * width) * sizeof *x);
+  int64_t width = gw_columns(&call->shapes.in[0]);
+  int64_t rows = gw_rows(&call->shapes.in[0]) / call->shapes.in[2].dim[0]; /* of a sequence */
+  for (int64_t n = first, some; n < last; n += some) {
+    some = gw_min_i64(last - n, rows - n % rows);
+    memcpy(cache + (base[n / rows] + n % rows) * width, x + n * width,
+           (size_t)(some * width) * sizeof *x);
+  }
 }
 
 void GW_KERNEL(cache_append)(const GwCall *call) {

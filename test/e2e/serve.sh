@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# godwit serve over real sockets: what it answers, what it refuses, how it ends.
+# serve.sh SOURCE BINARY
+set -uo pipefail
+source "$(dirname "$0")/checks.bash"
+here=$(dirname "$0")
+
+# start [OPTION...]: a server on a free port; its address in $url, its process in $server
+start() {
+  rm -f "$work/url"
+  "$godwit" serve "$work/run" --listen 127.0.0.1:0 --threads 2 "$@" >"$work/url" 2>"$work/log" &
+  server=$!
+  for _ in $(seq 100); do
+    [ -s "$work/url" ] && break
+    sleep 0.1
+  done
+  url=$(cat "$work/url")
+}
+
+# stop: asks it to end; its exit code in $code
+stop() {
+  kill -TERM $server
+  wait $server
+  code=$?
+}
+
+# complete JSON: posts it; the answer in $out, its status in $status
+complete() {
+  out=$(python3 - "$url" "$1" <<'END'
+import sys, urllib.error, urllib.request
+request = urllib.request.Request(sys.argv[1] + "/v1/completions", sys.argv[2].encode())
+try:
+    answer = urllib.request.urlopen(request, timeout=60)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, answer.read().decode())
+END
+  )
+  status=${out%% *}
+}
+
+prepare_text 60000
+run train "$source/recipes/demo.yaml" model.layers=2 model.width=64 model.heads=2 \
+  model.kv_heads=1 model.context=128 --data "$work/data" --run "$work/run" --steps 3
+check "train succeeds" test $code -eq 0
+
+echo "a-secret-of-24-characters" >"$work/token"
+start --token-file "$work/token" --slots 4
+check "the server says where it is" has "$url" "http://127.0.0.1:"
+while IFS= read -r line; do
+  check "${line#* }" test "${line%% *}" = PASS
+done < <(python3 "$here/serve_client.py" "$url" a-secret-of-24-characters run "$godwit" "$work/run")
+check "the server is still there" kill -0 $server
+stop
+check "it ends as it should" test $code -eq 0
+
+start --slots 1 --queue 1 --timeout 3
+long='{"model":"run","prompt":"a","max_tokens":1000000,"temperature":0}'
+for i in 1 2; do
+  (complete "$long" && echo "$status" >"$work/long$i") &
+  sleep 0.5
+done
+complete '{"model":"run","prompt":"a"}'
+check "who would wait for too long is told so" test "$status" = 503
+wait $(jobs -p | grep -v "^$server$")
+check "a request that takes too long is ended" grep -q 504 "$work/long1"
+complete '{"model":"run","prompt":"a","max_tokens":3}'
+check "and the next one is served" test "$status" = 200
+stop
+check "a server with timeouts ends" test $code -eq 0
+
+start --grace 20
+last='{"model":"run","prompt":"a","max_tokens":20000,"temperature":0}'
+(complete "$last"; echo "$status" >"$work/last") &
+client=$!
+sleep 0.5
+stop
+wait $client
+check "a request in work is finished first" grep -q 200 "$work/last"
+check "and then the server ends" test $code -eq 0
+
+run serve "$work/run" --listen 0.0.0.0:0
+check "open to others without a token is misuse" test $code -eq 2
+check "and says what helps" has "$err" "--token-file"
+echo short >"$work/short"
+run serve "$work/run" --token-file "$work/short"
+check "a short secret is refused" has "$err" "a secret of 16 to"
+run serve "$work/run" --listen nowhere
+check "an address without a port is misuse" test $code -eq 2
+start
+run serve "$work/run" --listen "${url#http://}"
+check "a port in use is named" has "$err" "another server answers there"
+check "and is a failure" test $code -eq 1
+stop
+run serve "$work/nothing"
+check "a run that is not there fails" test $code -eq 1
+finish
