@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "cluster/driver.h"
@@ -14,6 +15,7 @@
 #include "godwit/cluster.h"
 #include "godwit/log.h"
 #include "guard/injection.h"
+#include "os/probe.h"
 #include "state/snapshot.h"
 #include "train/run_data.h"
 #include "train/run_folder.h"
@@ -217,8 +219,29 @@ static GwStatus check_faults(const GwClusterOptions *options) {
   return GW_OK;
 }
 
+/* A launcher that is not there would only be tried again and again. */
+static GwStatus check_program(const char *option, const char *line) {
+  char program[GW_PATH_MAX], path[GW_PATH_MAX];
+  line += strspn(line, " ");
+  int length = (int)strcspn(line, " ");
+  snprintf(program, sizeof program, "%.*s", length, line);
+  bool there = strchr(program, '/') ? access(program, X_OK) == 0
+                                    : gw_probe_program(program, path, sizeof path);
+  return there ? GW_OK
+               : gw_fail(GW_NOT_FOUND,
+                         "--%s: there is no program '%s'; install it, or say what else to use "
+                         "(`godwit doctor` lists what there is)",
+                         option, program);
+}
+
+static GwStatus check_programs(const GwClusterOptions *options) {
+  if (!is_local(options)) GW_TRY(check_program("launcher", launcher_of(options)));
+  return options->hosts && options->shell ? check_program("shell", options->shell) : GW_OK;
+}
+
 static GwStatus open_run(Cluster *c) {
   const GwTrainOptions *train = &c->options->train;
+  GW_TRY(check_programs(c->options));
   GW_TRY(gw_run_data_open(train, &c->recipe, &c->corpus));
   gw_corpus_describe(c->corpus);
   GW_TRY(gw_run_data_folder(train, &c->recipe, c->run_dir));

@@ -119,6 +119,8 @@ refused() {
 }
 refused too_many "more than the recipe's 4 lanes" --ranks 5
 refused no_launcher "no-such-launcher" --ranks 2 --launcher "no-such-launcher -n {ranks}"
+check "that is said once, and no run is begun" \
+  test "$(wc -l <"$work/err")" -eq 1 -a ! -e "$work/no_launcher"
 refused bad_launcher "launcher" --ranks 2 --launcher "false {ranks}"
 check "nothing is left in shared memory" nothing_left
 finish
