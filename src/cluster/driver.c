@@ -10,7 +10,13 @@
 #include "cluster/driver_parts.h"
 #include "os/clock.h"
 
-enum { ROUND_NS = 20000000, LAST_WORD_NS = 1000000000, CAUSE_TEXT = 400 };
+enum {
+  ROUND_NS = 20000000,
+  LOOK_NS = 100000000,
+  FROZEN_LOOKS = 4,
+  LAST_WORD_NS = 1000000000,
+  CAUSE_TEXT = 400
+};
 
 typedef struct {
   const GwDriverOptions *options;
@@ -25,7 +31,8 @@ typedef struct {
   bool launch_failed, end_told, finished;
   char cause[CAUSE_TEXT]; /* of a failed launch */
   int64_t fault_step;
-  int fault_times; /* in a row at that step */
+  int fault_times;    /* in a row at that step */
+  uint64_t looked_at; /* for ranks that are stopped */
 } Driver;
 
 /* ---- actions ---- */
@@ -204,6 +211,24 @@ static void look_at_board(Driver *d) {
   (void)tell_new(d, GW_EVENT_CHECKPOINT, checkpoint, &d->checkpoint);
 }
 
+/* A rank that a signal has stopped makes no progress until another one lets it go on: no need to
+ * wait as long as for one that may only be slow. Looks are counted, not time, since the supervisor
+ * may have been stopped along with its ranks. */
+static void look_for_frozen(Driver *d) {
+  GwEpoch *epoch = &d->epoch;
+  if (epoch->hosts || d->stopping || d->now < d->looked_at + LOOK_NS) return;
+  d->looked_at = d->now;
+  for (int32_t r = 0; r < epoch->ranks; r++) {
+    const GwProcess *process = &epoch->processes[r];
+    char state = 0;
+    uint64_t born;
+    bool runs = process->pid > 0 && !process->ended;
+    bool frozen = runs && gw_process_look(process->pid, &state, &born) == GW_OK && state == 'T';
+    epoch->seen[r].frozen = frozen ? epoch->seen[r].frozen + 1 : 0;
+    if (epoch->seen[r].frozen == FROZEN_LOOKS) tell_rank(d, GW_EVENT_FROZEN, r);
+  }
+}
+
 /* ---- processes that ended ---- */
 
 /* Several may have ended since the last round, as launchers end the others when one dies: the
@@ -322,6 +347,7 @@ static void run_round(Driver *d) {
   look_at_board(d);
   look_outside(d); /* a lost host before its ranks */
   look_at_processes(d);
+  look_for_frozen(d);
   if (d->now >= gw_supervisor_due(d->supervisor)) tell_rank(d, GW_EVENT_TICK, -1);
   answer(d);
 }

@@ -11,6 +11,7 @@ typedef struct {
   int64_t progress;
   uint64_t progress_at;
   uint64_t ended_at;                     /* 0: its process runs */
+  int frozen;                            /* looks in a row that found it stopped by a signal */
   bool ready, exited, accused, bad_copy; /* the supervisor was told */
 } GwSeen;
 

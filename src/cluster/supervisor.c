@@ -404,6 +404,9 @@ static void on_process_event(GwSupervisor *s, uint64_t now, const GwEvent *event
     s->ranks[event->rank].waiting = event->waiting;
     s->ranks[event->rank].progress_at = event->at;
     break;
+  case GW_EVENT_FROZEN:
+    if (is_up(s)) fault(s, now, GW_FAULT_HANG, event->rank, -1, out);
+    break;
   case GW_EVENT_INSPECTED: on_inspected(s, now, out); break;
   case GW_EVENT_STOPPED:
     if (s->phase == PHASE_STOPPING) go_down(s, now, out);

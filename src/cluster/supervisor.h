@@ -46,6 +46,7 @@ enum { GW_EXIT_HOPELESS = 3 };
   X(LIED, "the signature of `rank` does not hold")                                                 \
   X(BAD_COPY, "what `host`, or -1: any, held of `step` is not good")                               \
   X(OBSERVED, "how far `rank` is: `waiting` for others, last progress at `at`")                    \
+  X(FROZEN, "a signal has stopped the process of `rank`, and it stays so")                         \
   X(INSPECTED, "every rank was observed")                                                          \
   X(LAUNCH_FAILED, "the launcher could not start the ranks")                                       \
   X(HOST_LOST, "`host` is gone, and all it held")                                                  \

@@ -193,6 +193,16 @@ static void who_keeps_the_others_waiting_hangs(void **state) {
   expect_fault(GW_FAULT_HANG, 2, 1);
 }
 
+static void a_rank_that_is_stopped_is_not_waited_for(void **state) {
+  (void)state;
+  run_to_step_3();
+  now++;
+  rank_event(GW_EVENT_FROZEN, 1, 0);
+  expect_fault(GW_FAULT_HANG, 1, 0);
+  rank_event(GW_EVENT_FROZEN, 1, 0); /* of an epoch that is being ended */
+  expect_nothing();
+}
+
 /* Steps that are told together took no time at all: that is not the same as not known. */
 static void steps_told_at_once_are_known(void **state) {
   (void)state;
@@ -376,6 +386,7 @@ int main(void) {
       cmocka_unit_test_teardown(a_host_that_is_back_is_used, tear_down),
       cmocka_unit_test_teardown(without_hosts_the_run_waits, tear_down),
       cmocka_unit_test_teardown(who_keeps_the_others_waiting_hangs, tear_down),
+      cmocka_unit_test_teardown(a_rank_that_is_stopped_is_not_waited_for, tear_down),
       cmocka_unit_test_teardown(steps_told_at_once_are_known, tear_down),
       cmocka_unit_test_teardown(when_all_wait_nobody_is_named, tear_down),
       cmocka_unit_test_teardown(a_host_that_lies_twice_is_used_no_more, tear_down),
