@@ -117,7 +117,8 @@ static GwStatus export_model(const GwForeignModel *model, const GwExportOptions 
   GW_TRY(gw_fs_path(path, "%s", options->path));
   for (size_t end = strlen(path); end > 1 && path[end - 1] == '/'; end--) path[end - 1] = 0;
   GW_TRY(check_free(fs, path, hf));
-  GW_TRY(hf ? gw_hf_export(fs, model, path, type) : gw_gguf_export(fs, model, path, type));
+  GW_TRY(hf ? gw_hf_export(fs, model, path, type, GW_HF_SHARD_BYTES)
+            : gw_gguf_export(fs, model, path, type));
   report->parameters = model->list.elements;
   return check_export(fs, model, path, hf, type == GW_GGML_F32, report);
 }
