@@ -191,12 +191,10 @@ static GwStatus save_params(GwFs *fs, const GwForeignModel *model, const GwRecip
   return status;
 }
 
-/* Where it is not just the tokenizer's end-of-text token that ends a text. */
 static GwStatus save_ends(GwFs *fs, const GwForeignModel *model, const char *run) {
   int32_t head = model->tokenizer ? gw_tokenizer_end_of_text(model->tokenizer) : -1;
   GwTextEnds ends = gw_foreign_ends(model);
-  if (ends.count == 0 || (ends.count == 1 && ends.ids[0] == head)) return GW_OK;
-  return gw_text_ends_save(fs, run, head, &ends);
+  return gw_text_ends_keep(fs, run, head, &ends);
 }
 
 /* The recipe comes last: a folder without it is no run. */

@@ -73,12 +73,9 @@ static GwStatus save(GwFs *fs, const GwLoadedModel *model, const GwRecipe *recip
   return status;
 }
 
-/* Where it is not just the tokenizer's end-of-text token that ends a text. */
 static GwStatus save_ends(GwFs *fs, const GwLoadedModel *model, const char *run) {
   int32_t head = model->tokenizer ? gw_tokenizer_end_of_text(model->tokenizer) : -1;
-  const GwTextEnds *ends = &model->ends;
-  if (ends->count == 0 || (ends->count == 1 && ends->ids[0] == head)) return GW_OK;
-  return gw_text_ends_save(fs, run, head, ends);
+  return gw_text_ends_keep(fs, run, head, &model->ends);
 }
 
 GwStatus gw_run_init_save(GwFs *fs, const char *source, const GwRecipe *recipe,

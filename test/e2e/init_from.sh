@@ -52,14 +52,14 @@ check "and so does a checkpoint" test "$(state_hash "$work/from-checkpoint")" = 
 train ranks --init-from "$work/import" --ranks 2
 check "ranks do the same" test "$(state_hash "$work/ranks")" = "$tuned"
 train random
-check "without it another model is made" test "$(state_hash "$work/random")" != "$tuned"
+random=$(state_hash "$work/random")
+check "without it another model is made" test "$random" != "$tuned"
 
 # In parts; before the first checkpoint there is that of step 0.
 train parts --init-from "$work/import" --steps 2
 rm -r "$work/parts/checkpoints/step-00000002"
 train parts --init-from "$work/import" --resume --steps 5
 check "it is resumed with the same command" test $code -eq 0
-rm -r "$work/import.aside" 2>/dev/null
 mv "$work/import" "$work/import.aside"
 run train "$work/parts/recipe.yaml" --run "$work/parts" --resume
 check "what it began with is no longer needed" test "$(state_hash "$work/parts")" = "$tuned"
@@ -69,6 +69,12 @@ train parts --resume
 check "without any checkpoint it does not begin at random" test $code -eq 1
 train random --init-from "$work/import" --resume
 check "a run that began otherwise is not resumed so" has "$err" "began without --init-from"
+
+# A start that was cut short before the manifest has no say in the next one.
+cp -r "$work/none" "$work/cut"
+rm "$work/cut/manifest.json"
+train cut
+check "what a failed start left is not begun with" test "$(state_hash "$work/cut")" = "$random"
 
 # What does not fit is named.
 refused() { # refused WHAT MESSAGE ARGUMENTS...
