@@ -12,6 +12,10 @@ PEERS := yes
 BENCH :=
 # A folder with tiktoken's rank files, for bench-tokenizer.
 RANKS :=
+# `make test-interop LLAMA_CPP=yes` compiles llama.cpp once; it is used where it is there.
+LLAMA_CPP := no
+# `make test-interop GOLDEN=write` writes test/golden/interop anew, when all have read it.
+GOLDEN :=
 
 # Where `make install` puts things.
 PREFIX := /usr/local
@@ -35,10 +39,13 @@ deb: ## make a Debian package in build/
 	@tools/build.sh release
 	@cd build && cpack -G DEB
 
-test-interop: ## what godwit writes, read by transformers and others from pip
+test-interop: ## what godwit writes, read by transformers and others from pip; LLAMA_CPP=yes
 	@tools/install-packages.sh test
 	@tools/build.sh gcc
-	@venv=$$(tools/peers.sh interop) && "$$venv/bin/python" test/interop/interop_test.py build/gcc
+	@venv=$$(tools/peers.sh interop) && \
+	  { [ "$(LLAMA_CPP)" != yes ] || tools/peers.sh llama-cpp >/dev/null; } && \
+	  "$$venv/bin/python" test/interop/interop_test.py build/gcc test/golden/interop \
+	    $(if $(filter write,$(GOLDEN)),--write-golden)
 
 demo: ## train on the King James Bible in minutes and compare with compressors
 	@tools/demo.sh

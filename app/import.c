@@ -18,7 +18,7 @@ int gw_command_import(int argc, char **argv) {
           "Makes a run, at step 0, of a model from elsewhere: a folder as Hugging Face's\n"
           "transformers saves it (gpt2, llama, qwen3), a GGUF file of these, or a model of\n"
           "llama2.c, which brings no tokenizer. A tensor that is missing, misshaped or not known\n"
-          "is an error.",
+          "is an error. `godwit train --init-from` trains on from it.",
       .example = "godwit import gpt2/ --run runs/gpt2\n"
                  "godwit import stories260K.bin --run runs/stories",
       .options = options,

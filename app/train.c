@@ -111,8 +111,9 @@ static int run_command(int argc, char **argv, const Words *words) {
       {"data", "DIR", "prepared data or token files, instead of the recipe's", GW_OPTION_TEXT,
        &train->data_dir, 0, 0},
       {"run", "DIR", "the run's folder (default runs/NAME)", GW_OPTION_TEXT, &train->run_dir, 0, 0},
-      {"resume", NULL, "go on from the newest good checkpoint", GW_OPTION_FLAG, &train->resume, 0,
-       0},
+      {"resume", NULL, "go on from the last good checkpoint", GW_OPTION_FLAG, &train->resume, 0, 0},
+      {"init-from", "RUN", "begin with the parameters of this run or checkpoint", GW_OPTION_TEXT,
+       &train->init_from, 0, 0},
       {"steps", "N", "stop after step N, before or beyond the recipe's end", GW_OPTION_I64,
        &train->steps, 0, 1e15},
       {"tensorboard", "DIR", "a folder that gets event files for TensorBoard", GW_OPTION_TEXT,
@@ -147,6 +148,7 @@ static int run_command(int argc, char **argv, const Words *words) {
           "that was before the last step the status is 75: to be gone on with (--resume).",
       .example = "godwit train recipes/shakespeare-cpu.yaml --data data/shakespeare "
                  "train.steps=500\n"
+                 "godwit train runs/gpt2/recipe.yaml --init-from runs/gpt2 --run runs/tuned\n"
                  "godwit train recipes/shakespeare-cpu.yaml --ranks 2 --print-slurm > job.sh",
       .options = options,
       .option_count = (int)(sizeof options / sizeof options[0]),

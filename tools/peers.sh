@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: peers.sh torch|tokenizers|interop
+# usage: peers.sh torch|tokenizers|interop|llama-cpp
 # Installs what godwit is compared with, once: from pip in a virtual environment of its own, outside
 # the checkout, in pinned versions. PyTorch takes several GB on disk, as pip's build carries CUDA
 # along. Prints the environment's path. Where it cannot be had it says so and fails; benchmarks then
@@ -15,7 +15,12 @@ case $1 in
     requirements=(torch==2.15.0 numpy==2.4.6 setuptools==84.2.1 transformers==5.24.0
       safetensors==0.8.0 tokenizers==0.23.3 tensorboard==2.21.0)
     ;;
-  *) echo "usage: peers.sh torch|tokenizers|interop" >&2 && exit 2 ;;
+  llama-cpp) # beside them; from source, for the CPU: ten minutes
+    folder=torch-venv
+    requirements=(llama-cpp-python==0.3.36)
+    export CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_CUDA=OFF"
+    ;;
+  *) echo "usage: peers.sh torch|tokenizers|interop|llama-cpp" >&2 && exit 2 ;;
 esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godwit
 venv=$cache/$folder
@@ -39,7 +44,7 @@ if ! complete; then
   if ! { python3 -m venv "$venv" &&
     "$venv/bin/pip" install --disable-pip-version-check "${requirements[@]}"; } \
     >"$cache/pip.log" 2>&1; then
-    echo "skipped: $1 could not be installed; $cache/pip.log says why" >&2
+    echo "$1 could not be installed; $cache/pip.log says why" >&2
     exit 1
   fi
 fi

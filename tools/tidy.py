@@ -331,6 +331,8 @@ def check_unique(paths):
         name = os.path.basename(path)
         if name in ("CMakeLists.txt", "README.md") or re.fullmatch(r"app/\w+\.c", path):
             continue  # app/NAME.c bears the name of its command
+        if path.startswith("test/golden/interop/"):
+            continue  # names that a format wants
         if name in seen:
             findings.append(Finding(path, 1, "unique-name", f"{seen[name]} has this name already"))
         seen.setdefault(name, path)

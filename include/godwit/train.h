@@ -11,13 +11,14 @@
 
 typedef struct {
   const GwRecipe *recipe;
-  const char *data_dir; /* NULL: the recipe's */
-  const char *run_dir;  /* NULL: runs/NAME */
-  bool resume;          /* go on from the newest good checkpoint */
-  int64_t steps;        /* stop after this step; -1: the recipe's. May lie beyond its end. */
-  int threads;          /* 0: all */
-  const char *isa;      /* NULL: the best */
-  const char *backend;  /* NULL: cpu */
+  const char *data_dir;  /* NULL: the recipe's */
+  const char *run_dir;   /* NULL: runs/NAME */
+  bool resume;           /* go on from the newest good checkpoint */
+  const char *init_from; /* a run or a checkpoint whose parameters a new run begins with; or NULL */
+  int64_t steps;         /* stop after this step; -1: the recipe's. May lie beyond its end. */
+  int threads;           /* 0: all */
+  const char *isa;       /* NULL: the best */
+  const char *backend;   /* NULL: cpu */
   bool abft; /* matrix products verify themselves; GW_NUMERIC when one is wrong. No bit changes */
   const char *tensorboard;           /* a folder for TensorBoard's event files; NULL: none */
   const volatile sig_atomic_t *stop; /* when it becomes non-zero: checkpoint and return; or NULL */

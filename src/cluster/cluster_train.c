@@ -255,8 +255,7 @@ static GwStatus open_run(Cluster *c) {
   GwSampler sampler; /* what it would say at each rank */
   GW_TRY(gw_sampler_init(c->corpus, c->recipe.data.seed, c->recipe.train.lanes,
                          c->recipe.train.lane_batch, c->recipe.model.context, &sampler));
-  GW_TRY(gw_run_folder_open(gw_fs_disk(), c->run_dir, &c->recipe, c->corpus, train->resume,
-                            &c->folder));
+  GW_TRY(gw_run_folder_open(gw_fs_disk(), c->run_dir, &c->recipe, c->corpus, train, &c->folder));
   GW_TRY(gw_job_name(c->run_dir, c->job));
   gw_job_clear(c->job);
   c->run = gw_job_run(c->job, gw_recipe_identity(&c->recipe));

@@ -82,3 +82,8 @@ GwStatus gw_text_ends_save(GwFs *fs, const char *folder, int32_t head, const GwT
   json_decref(config);
   return status;
 }
+
+GwStatus gw_text_ends_keep(GwFs *fs, const char *run, int32_t head, const GwTextEnds *ends) {
+  if (ends->count == 0 || (ends->count == 1 && ends->ids[0] == head)) return GW_OK;
+  return gw_text_ends_save(fs, run, head, ends);
+}

@@ -33,5 +33,7 @@ json_t *gw_text_ends_json(const GwTextEnds *ends);
 GwStatus gw_text_ends_load(GwFs *fs, const char *folder, int32_t vocab_size, GwTextEnds *out);
 /* Writes it; `head` is the token that texts begin with, negative for none. */
 GwStatus gw_text_ends_save(GwFs *fs, const char *folder, int32_t head, const GwTextEnds *ends);
+/* The same, into a run: only where it is not just `head` that ends a text. */
+GwStatus gw_text_ends_keep(GwFs *fs, const char *run, int32_t head, const GwTextEnds *ends);
 
 #endif

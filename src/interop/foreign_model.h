@@ -35,14 +35,21 @@ GwStatus gw_foreign_check_finite(const char *file, const char *tensor, const flo
 /* What an export has behind its name until it is whole; one that is there is written over. */
 #define GW_EXPORT_ASIDE ".godwit-tmp"
 
+/* Of the tensors in one file of a folder. */
+#define GW_HF_SHARD_BYTES UINT64_C(5000000000)
+
 /* Writing: `path` is there and whole when the call returns GW_OK, and as it was before otherwise.
- * `type` is how matrices are stored; vectors, norms and positions stay f32. */
-GwStatus gw_hf_export(GwFs *fs, const GwForeignModel *model, const char *folder, GwGgmlType type);
+ * `type` is how tensors are stored; in GGUF vectors and positions stay f32. A folder whose tensors
+ * take more than `shard_bytes` has an index and several files of at most that, or of one tensor. */
+GwStatus gw_hf_export(GwFs *fs, const GwForeignModel *model, const char *folder, GwGgmlType type,
+                      uint64_t shard_bytes);
 GwStatus gw_gguf_export(GwFs *fs, const GwForeignModel *model, const char *path, GwGgmlType type);
 
 /* Reading; *out is zeroed before and to be deinited after success. */
 GwStatus gw_hf_import(GwFs *fs, const char *folder, GwForeignModel *out);
 GwStatus gw_gguf_import(const char *path, GwForeignModel *out);
 GwStatus gw_llama2c_import(const char *path, GwForeignModel *out);
+/* The same of a file in memory, which `name` stands for in messages; `data` is aligned for f32. */
+GwStatus gw_llama2c_parse(const char *name, const void *data, size_t size, GwForeignModel *out);
 
 #endif

@@ -1,5 +1,5 @@
 /* A folder as Hugging Face's transformers reads it: config.json, the tensors in one file or in
- * several of at most 5 GB with an index, tokenizer.json and the small files that go with it. It is
+ * several of limited size with an index, tokenizer.json and the small files that go with it. It is
  * written aside and then renamed. Tensors are made one by one. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,13 +12,12 @@
 #include "state/safetensors.h"
 #include "tokenizer/tokenizer_table.h"
 
-#define SHARD_BYTES UINT64_C(5000000000)
-
 typedef struct {
   GwFs *fs;
   const char *folder;
   const GwForeignModel *model;
   GwGgmlType type;
+  uint64_t shard_bytes;
   GwTensorMap map;
   GwTensor *tensors; /* [map.count], as they stand in the files */
   int first;         /* tensor of the file being written */
@@ -62,7 +61,7 @@ static int shard_end(const Writer *w, int first) {
   int end = first;
   for (; end < w->map.count; end++) {
     bytes += gw_type_size(&w->tensors[end].type);
-    if (bytes > SHARD_BYTES && end > first) break;
+    if (bytes > w->shard_bytes && end > first) break;
   }
   return end;
 }
@@ -156,7 +155,8 @@ static GwStatus write_all(Writer *w) {
   return write_weights(w);
 }
 
-GwStatus gw_hf_export(GwFs *fs, const GwForeignModel *model, const char *folder, GwGgmlType type) {
+GwStatus gw_hf_export(GwFs *fs, const GwForeignModel *model, const char *folder, GwGgmlType type,
+                      uint64_t shard_bytes) {
   if (type == GW_GGML_Q8_0)
     return gw_fail(GW_UNSUPPORTED, "Hugging Face's folders have no q8_0; give f32, f16 or bf16");
   char aside[GW_PATH_MAX];
@@ -165,7 +165,8 @@ GwStatus gw_hf_export(GwFs *fs, const GwForeignModel *model, const char *folder,
   GW_TRY(gw_fs_path(aside, "%s" GW_EXPORT_ASIDE, folder));
   GW_TRY(gw_fs_remove_tree(fs, aside));
   GW_TRY(gw_fs_make_dirs(fs, aside));
-  Writer writer = {.fs = fs, .folder = aside, .model = model, .type = type};
+  Writer writer = {
+      .fs = fs, .folder = aside, .model = model, .type = type, .shard_bytes = shard_bytes};
   GwStatus status = gw_fs_replace(fs, aside, folder, write_all(&writer));
   gw_tensor_map_deinit(&writer.map);
   free(writer.tensors);

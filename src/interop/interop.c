@@ -117,7 +117,8 @@ static GwStatus export_model(const GwForeignModel *model, const GwExportOptions 
   GW_TRY(gw_fs_path(path, "%s", options->path));
   for (size_t end = strlen(path); end > 1 && path[end - 1] == '/'; end--) path[end - 1] = 0;
   GW_TRY(check_free(fs, path, hf));
-  GW_TRY(hf ? gw_hf_export(fs, model, path, type) : gw_gguf_export(fs, model, path, type));
+  GW_TRY(hf ? gw_hf_export(fs, model, path, type, GW_HF_SHARD_BYTES)
+            : gw_gguf_export(fs, model, path, type));
   report->parameters = model->list.elements;
   return check_export(fs, model, path, hf, type == GW_GGML_F32, report);
 }
@@ -190,12 +191,10 @@ static GwStatus save_params(GwFs *fs, const GwForeignModel *model, const GwRecip
   return status;
 }
 
-/* Where it is not just the tokenizer's end-of-text token that ends a text. */
 static GwStatus save_ends(GwFs *fs, const GwForeignModel *model, const char *run) {
   int32_t head = model->tokenizer ? gw_tokenizer_end_of_text(model->tokenizer) : -1;
   GwTextEnds ends = gw_foreign_ends(model);
-  if (ends.count == 0 || (ends.count == 1 && ends.ids[0] == head)) return GW_OK;
-  return gw_text_ends_save(fs, run, head, &ends);
+  return gw_text_ends_keep(fs, run, head, &ends);
 }
 
 /* The recipe comes last: a folder without it is no run. */

@@ -8,6 +8,8 @@
 
 #include "interop/foreign_model.h"
 
+enum { SIZES = 7 };
+
 typedef struct {
   const char *path;
   const float *at;
@@ -36,15 +38,15 @@ static const struct {
     {"lm_head.weight", false, false},
 };
 
-static GwStatus read_sizes(const char *path, const GwMap *map, GwModelRecipe *out) {
-  int32_t sizes[7];
-  if (map->size < sizeof sizes)
-    return gw_fail(GW_CORRUPT, "%s: has %zu bytes, too few for a model", path, map->size);
-  memcpy(sizes, map->data, sizeof sizes);
+static GwStatus read_sizes(const char *path, const void *data, size_t size, GwModelRecipe *out) {
+  int32_t sizes[SIZES];
+  if (size < sizeof sizes)
+    return gw_fail(GW_CORRUPT, "%s: has %zu bytes, too few for a model", path, size);
+  memcpy(sizes, data, sizeof sizes);
   bool tied = sizes[5] > 0;
   if (sizes[5] == INT32_MIN) sizes[5] = 0;
   if (!tied) sizes[5] = -sizes[5];
-  for (int i = 0; i < 7; i++)
+  for (int i = 0; i < SIZES; i++)
     if (sizes[i] < 1 || sizes[i] > 1 << 24)
       return gw_fail(GW_CORRUPT, "%s: size %d of 7 is %" PRId32 ": is it llama2.c's layout?", path,
                      i + 1, sizes[i]);
@@ -112,23 +114,28 @@ static GwStatus read_tensors(Reader *r) {
                  4 * r->left);
 }
 
-GwStatus gw_llama2c_import(const char *path, GwForeignModel *out) {
-  GwMap map = {0};
+GwStatus gw_llama2c_parse(const char *name, const void *data, size_t size, GwForeignModel *out) {
   GwForeignModel model = {0};
-  GW_TRY(gw_map_open(path, &map));
-  GwStatus status = read_sizes(path, &map, &model.model);
-  if (status == GW_OK) status = gw_foreign_model_allocate(path, map.size / sizeof(float), &model);
+  GW_TRY(read_sizes(name, data, size, &model.model));
+  GwStatus status = gw_foreign_model_allocate(name, size / sizeof(float), &model);
   if (status == GW_OK) {
-    Reader reader = {.path = path,
-                     .at = (const float *)(const void *)(map.data + 7 * sizeof(int32_t)),
-                     .left = (map.size - 7 * sizeof(int32_t)) / sizeof(float),
+    Reader reader = {.path = name,
+                     .at = (const float *)data + SIZES,
+                     .left = size / sizeof(float) - SIZES,
                      .model = &model};
     status = read_tensors(&reader);
   }
-  gw_map_close(&map);
   if (status == GW_OK)
     *out = model;
   else
     gw_foreign_model_deinit(&model);
+  return status;
+}
+
+GwStatus gw_llama2c_import(const char *path, GwForeignModel *out) {
+  GwMap map = {0};
+  GW_TRY(gw_map_open(path, &map));
+  GwStatus status = gw_llama2c_parse(path, map.data, map.size, out);
+  gw_map_close(&map);
   return status;
 }

@@ -7,9 +7,22 @@
 
 #include "godwit/log.h"
 #include "os/clock.h"
+#include "train/run_init.h"
 
-static GwStatus write_manifest(GwRunFolder *folder, const GwRecipe *recipe,
-                               const GwCorpus *corpus) {
+#define INIT_HASH "init_state_hash"
+#define FIRST "step-00000000"
+
+/* What a new run is made of. */
+typedef struct {
+  const GwRecipe *recipe;
+  const GwCorpus *corpus;
+  const char *init_from; /* NULL: it begins with random parameters */
+  uint64_t init_hash;
+} Parts;
+
+static GwStatus write_manifest(const GwRunFolder *folder, const Parts *parts) {
+  const GwRecipe *recipe = parts->recipe;
+  const GwCorpus *corpus = parts->corpus;
   char time[24], path[GW_PATH_MAX];
   gw_clock_utc(time);
   GW_TRY(gw_fs_path(path, "%s/manifest.json", folder->path));
@@ -19,6 +32,12 @@ static GwStatus write_manifest(GwRunFolder *folder, const GwRecipe *recipe,
                 gw_json_from_hash(gw_recipe_identity(recipe)), "dtype",
                 gw_profile_name(recipe->model.dtype), "lanes", (int)recipe->train.lanes, "data",
                 gw_corpus_dir(corpus), "data_hash", gw_json_from_hash(gw_corpus_hash(corpus)));
+  if (manifest && parts->init_from &&
+      (json_object_set_new(manifest, "init_from", json_string(parts->init_from)) != 0 ||
+       json_object_set_new(manifest, INIT_HASH, gw_json_from_hash(parts->init_hash)) != 0)) {
+    json_decref(manifest);
+    manifest = NULL;
+  }
   char *text = manifest ? gw_json_text(manifest) : NULL;
   json_decref(manifest);
   if (!text) return gw_fail(GW_MEMORY, "no memory for %s", path);
@@ -27,17 +46,44 @@ static GwStatus write_manifest(GwRunFolder *folder, const GwRecipe *recipe,
   return status;
 }
 
-static GwStatus create(GwRunFolder *folder, const GwRecipe *recipe, const GwCorpus *corpus) {
+/* A model without moments is an import, and stays what it is. */
+static GwStatus refuse_import(const GwRunFolder *folder) {
+  char params[GW_PATH_MAX], moments[GW_PATH_MAX];
+  GW_TRY(gw_fs_path(params, "%s/" FIRST "/params.safetensors", folder->checkpoints));
+  GW_TRY(gw_fs_path(moments, "%s/" FIRST "/adam_m.safetensors", folder->checkpoints));
+  if (!folder->fs->exists(folder->fs, params) || folder->fs->exists(folder->fs, moments))
+    return GW_OK;
+  return gw_fail(GW_EXISTS,
+                 "%s holds an imported model; to train on from it give --init-from %s and another "
+                 "--run",
+                 folder->path, folder->path);
+}
+
+/* The checkpoint that the run begins with; one that was left by a start that failed is not it. */
+static GwStatus begin(GwRunFolder *folder, Parts *parts) {
+  char path[GW_PATH_MAX];
+  GW_TRY(refuse_import(folder));
+  GW_TRY(gw_fs_path(path, "%s/" FIRST, folder->checkpoints));
+  GW_TRY(gw_fs_remove_tree(folder->fs, path));
+  if (!parts->init_from) return GW_OK;
+  folder->has_init = true;
+  return gw_run_init_save(folder->fs, parts->init_from, parts->recipe, parts->corpus, folder->path,
+                          folder->checkpoints, &parts->init_hash);
+}
+
+static GwStatus create(GwRunFolder *folder, Parts *parts) {
+  const GwRecipe *recipe = parts->recipe;
   char path[GW_PATH_MAX], *text = NULL;
+  GW_TRY(begin(folder, parts));
   GW_TRY(gw_fs_path(path, "%s/recipe.yaml", folder->path));
   GW_TRY(gw_recipe_write(recipe, &text));
   GwStatus status = gw_fs_write_atomic(folder->fs, path, text, strlen(text));
   free(text);
   GW_TRY(status);
-  const GwTokenizer *tokenizer = gw_corpus_tokenizer(corpus);
+  const GwTokenizer *tokenizer = gw_corpus_tokenizer(parts->corpus);
   GW_TRY(gw_fs_path(path, "%s/tokenizer.json", folder->path));
   if (tokenizer) GW_TRY(gw_tokenizer_save(folder->fs, tokenizer, path));
-  return write_manifest(folder, recipe, corpus);
+  return write_manifest(folder, parts);
 }
 
 static GwStatus check_manifest(const GwRunFolder *folder, const char *path, json_t *manifest,
@@ -90,6 +136,7 @@ static GwStatus check(GwRunFolder *folder, const char *path, const GwRecipe *rec
   free(text);
   GW_TRY(status);
   status = check_manifest(folder, path, manifest, recipe, corpus);
+  folder->has_init = json_object_get(manifest, INIT_HASH) != NULL;
   json_decref(manifest);
   GW_TRY(status);
   return check_steps(folder, recipe);
@@ -113,22 +160,28 @@ static GwStatus open_files(GwRunFolder *folder, int32_t lanes) {
 }
 
 GwStatus gw_run_folder_open(GwFs *fs, const char *path, const GwRecipe *recipe,
-                            const GwCorpus *corpus, bool resume, GwRunFolder *out) {
+                            const GwCorpus *corpus, const GwTrainOptions *options,
+                            GwRunFolder *out) {
+  Parts parts = {.recipe = recipe, .corpus = corpus, .init_from = options->init_from};
   GwRunFolder folder = {.fs = fs, .lock = {-1}};
   char manifest[GW_PATH_MAX], lock[GW_PATH_MAX];
   GW_TRY(set_paths(&folder, path));
   GW_TRY(gw_fs_path(manifest, "%s/manifest.json", path));
   GW_TRY(gw_fs_path(lock, "%s/lock", path));
   bool there = fs->exists(fs, manifest);
-  if (there && !resume)
+  if (there && !options->resume)
     return gw_fail(GW_EXISTS,
                    "%s holds a run already; give --resume to go on with it, or another --run",
                    path);
-  if (!there && resume) gw_log(GW_LOG_INFO, "%s holds no run to resume: starting one", path);
+  if (!there && options->resume)
+    gw_log(GW_LOG_INFO, "%s holds no run to resume: starting one", path);
   GwStatus status = gw_fs_make_dirs(fs, path);
   if (status == GW_OK) status = gw_lock_open(lock, &folder.lock);
   if (status == GW_OK)
-    status = there ? check(&folder, manifest, recipe, corpus) : create(&folder, recipe, corpus);
+    status = there ? check(&folder, manifest, recipe, corpus) : create(&folder, &parts);
+  if (status == GW_OK && options->init_from && !folder.has_init)
+    status = gw_fail(GW_MISMATCH,
+                     "%s began without --init-from; leave that out, or give another --run", path);
   if (status == GW_OK) status = open_files(&folder, recipe->train.lanes);
   if (status != GW_OK) {
     gw_run_folder_close(&folder);

@@ -8,7 +8,7 @@
 #define GW_RUN_FOLDER_H
 
 #include "data/corpus.h"
-#include "godwit/recipe.h"
+#include "godwit/train.h"
 #include "state/checkpoint.h"
 #include "train/jsonl.h"
 #include "train/ledger.h"
@@ -20,14 +20,17 @@ typedef struct {
   GwLock lock;
   GwJsonl journal, metrics;
   GwLedger *ledger;
+  bool has_init; /* it began with another model: its first checkpoint is of step 0 */
 } GwRunFolder;
 
-/* Makes a new run, or opens the one that is there when `resume` (where there is none, resuming is
- * starting: a job script need not know). GW_EXISTS when a run is there and resume is false; GW_BUSY
- * when another process has it; GW_MISMATCH when recipe or data are not those it was started with.
- */
+/* Makes a new run, which begins with the model of options->init_from where that is given, or opens
+ * the one that is there when options->resume (where there is none, resuming is starting: a job
+ * script need not know). GW_EXISTS when an import is there, or a run that is not to be resumed;
+ * GW_BUSY when another process has it; GW_MISMATCH when recipe or data are not those it was started
+ * with. */
 GwStatus gw_run_folder_open(GwFs *fs, const char *path, const GwRecipe *recipe,
-                            const GwCorpus *corpus, bool resume, GwRunFolder *out);
+                            const GwCorpus *corpus, const GwTrainOptions *options,
+                            GwRunFolder *out);
 /* Opens the run of a process that holds its lock: for one of its ranks. Recipe and data are checked
  * as above; only one rank may be `writer`, for the others what is recorded goes nowhere. */
 GwStatus gw_run_folder_join(GwFs *fs, const char *path, const GwRecipe *recipe,

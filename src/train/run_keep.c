@@ -10,7 +10,7 @@ static GwStatus load(Run *run) {
   GwStatus status = (gw__run_writes(run) ? gw_checkpoint_load_newest : gw_checkpoint_view_newest)(
       run->folder.fs, run->folder.checkpoints, gw_trainer_state(run->trainer), GW_STATE_GROUPS,
       &info, path, sizeof path);
-  if (status == GW_NOT_FOUND) {
+  if (status == GW_NOT_FOUND && !run->folder.has_init) {
     gw_trainer_init(run->trainer);
     return GW_OK;
   }
@@ -18,7 +18,8 @@ static GwStatus load(Run *run) {
   if (info.recipe_identity != gw_recipe_identity(&run->recipe))
     return gw_fail(GW_MISMATCH, "%s is of another recipe", path);
   run->step = run->saved = info.step;
-  if (gw__run_writes(run)) gw_log(GW_LOG_INFO, "resuming from %s", path);
+  if (gw__run_writes(run))
+    gw_log(GW_LOG_INFO, "%s %s", info.step > 0 ? "resuming from" : "beginning with", path);
   return GW_OK;
 }
 

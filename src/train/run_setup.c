@@ -106,8 +106,7 @@ static GwStatus open_folder(Run *run) {
   if (run->rank)
     return gw_run_folder_join(fs, path, &run->recipe, run->corpus, gw__run_writes(run),
                               &run->folder);
-  return gw_run_folder_open(fs, path, &run->recipe, run->corpus, run->options->resume,
-                            &run->folder);
+  return gw_run_folder_open(fs, path, &run->recipe, run->corpus, run->options, &run->folder);
 }
 
 GwStatus gw__run_read_ahead(Run *run) {

@@ -42,13 +42,14 @@ struct GwTrainer {
 };
 
 /* Names the state's tensors: the parameters, then their first and second moments. */
+const char *const gw_state_names[GW_STATE_GROUPS] = {"params", "adam_m", "adam_v"};
+
 static GwStatus describe_state(GwTrainer *t) {
-  static const char *const names[GW_STATE_GROUPS] = {"params", "adam_m", "adam_v"};
   t->tensors = calloc((size_t)(GW_STATE_GROUPS * t->plan.params.count), sizeof *t->tensors);
   if (!t->tensors) return gw_fail(GW_MEMORY, "no memory for the list of tensors");
   for (int g = 0; g < GW_STATE_GROUPS; g++) {
     GwTensor *tensors = t->tensors + g * t->plan.params.count;
-    t->groups[g] = (GwTensorGroup){names[g], tensors, t->plan.params.count};
+    t->groups[g] = (GwTensorGroup){gw_state_names[g], tensors, t->plan.params.count};
     for (int i = 0; i < t->plan.params.count; i++) {
       const GwParam *param = &t->plan.params.params[i];
       char *base = g == 0 ? t->param_buffer : t->state_buffer;

@@ -32,6 +32,7 @@ void gw_trainer_init(GwTrainer *trainer);
 
 /* The full training state: params, adam_m, adam_v. Pointers live as long as the trainer. */
 enum { GW_STATE_GROUPS = 3 };
+extern const char *const gw_state_names[GW_STATE_GROUPS];
 const GwTensorGroup *gw_trainer_state(const GwTrainer *trainer);
 uint64_t gw_trainer_hash(const GwTrainer *trainer, int64_t step);
 void *gw_trainer_params(const GwTrainer *trainer);

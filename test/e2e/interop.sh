@@ -80,6 +80,11 @@ check "wide: the folder says it" grep -q '"bos_token": "<|begin_of_text|>"' \
 run prepare --out "$work/wide-data" --tokenizer "$work/wide-in/tokenizer.json" "$work/text.txt"
 check "wide: documents are headed by its token" test \
   "$(od -An -tu2 -j1024 -N2 "$work/wide-data/train-00000.bin" | tr -d ' ')" = 325
+run train "$work/wide-in/recipe.yaml" --data "$work/wide-data" --run "$work/wide-on" \
+  --init-from "$work/wide-in" train.steps=2 train.lanes=1 train.lane_batch=4
+check "wide: it trains on" test $code -eq 0
+check "wide: and keeps what ends a text" \
+  diff "$work/wide-in/generation_config.json" "$work/wide-on/generation_config.json"
 
 run export "$work/llama" --to gguf --dtype q8_0 --json "$work/q8.gguf"
 check "q8_0 succeeds" test $code -eq 0

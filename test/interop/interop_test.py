@@ -1,206 +1,139 @@
 #!/usr/bin/env python3
 """`make test-interop`: what godwit writes, read by those it is written for.
 
-usage: interop_test.py BINARY [RANKS]
+usage: interop_test.py BINARY GOLDEN [--write-golden]
 
 BINARY is the folder with godwit and interop_helper. Small models of every family are trained and
 exported. transformers must give their logits to 1e-4 and the same 64 greedy tokens; llama.cpp
-(llama-cpp-python, where it is installed) the same greedy tokens from the GGUF file; tokenizers the
-same ids for all kinds of text; TensorBoard the scalars of a run. RANKS, a folder with tiktoken's
-rank files, adds tiktoken.
+(llama-cpp-python, where it is installed) the same from GGUF; tokenizers the same ids for all kinds
+of text; TensorBoard the scalars of a run. The files in GOLDEN, test/golden/interop, must be those
+that are made now; --write-golden puts these there, when all have read them.
 """
 
-import json
+import filecmp
 import pathlib
-import random
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 
-GREEDY = 64
+import interop_llama_cpp as llama
+from interop_common import (GREEDY, MODELS, SIZES, Godwit, check, largest_gap, marked_texts,
+                            odd_texts, read_json, run, words_text)
+
+import json
+
 TOLERANCE = 1e-4
-SIZES = ["model.layers=2", "model.width=64", "model.heads=4", "model.context=128",
-         "train.steps=60", "train.lanes=1", "train.lane_batch=4"]
-MODELS = {
-    "gpt2": ["model.family=gpt2"],
-    "llama": ["model.kv_heads=2", "model.tie_embeddings=false"],
-    "llama-tied": ["model.kv_heads=4", "model.tie_embeddings=true", "model.rope_theta=500000"],
-    "qwen3": ["model.kv_heads=2", "model.qk_norm=true", "model.tie_embeddings=true"],
-    "qwen3-wide": ["model.kv_heads=2", "model.qk_norm=true", "model.head_width=32"],
-}
-
-checks = failures = 0
 
 
-def check(what, holds):
-    global checks, failures
-    checks += 1
-    if not holds:
-        failures += 1
-        print(f"FAILED: {what}", flush=True)
-
-
-def run(*command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{command[0]}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def words_text(lines):
-    words = "the a cat dog of and to in it's don't 12 345 Über naïve 中文 слово\tx \n".split(" ")
-    source = random.Random(7)
-    return "\n".join(" ".join(source.choice(words) for _ in range(12)) + "." for _ in range(lines))
-
-
-def odd_texts():
-    """Texts where splitting is easily done otherwise."""
-    pieces = ["a", "B", "it's", " DON'T", "12345", ". ", "\n", "\r\n", " ", "  ", "\t", "/", "}\n",
-              "\u3000", "中文", "。", "\xa0", "e\u0301", "ſ", "Été", "\u2028", "_", "-", "😀", "<|x|>"]
-    source = random.Random(8)
-    for _ in range(300):
-        yield "".join(source.choice(pieces) for _ in range(source.randrange(1, 40)))
-
-
-def marked_texts():
-    """Texts that normal form C changes: marks in any order, letters made of others, jamo."""
-    pieces = ["a", "e", "o", "<", " ", "\n", "é", "\u0300", "\u0301", "\u0302", "\u0304", "\u0308",
-              "\u0316", "\u0323", "\u0327", "\u0328", "\u0334", "\u0338", "\u0345", "\u05b0",
-              "\u05c1", "\u064b", "\u0653", "\u0627", "\u09c7", "\u09be", "\u0dd9", "\u0dcf",
-              "\u0dca", "\u1100", "\u1161", "\u11a8", "가", "각", "Ấ", "\u212b", "\u2126", "\u2000",
-              "\u037e", "\u0344", "\u0f73", "\u0f71", "\u0f72", "か", "\u3099", "\ufb2c", "中",
-              "\U0001d15e", "\U000110a5", "\U000110ba", "\u0958", "😀"]
-    source = random.Random(9)
-    for _ in range(300):
-        yield "".join(source.choice(pieces) for _ in range(source.randrange(1, 40)))
-
-
-def train_models(godwit, work):
-    (work / "text.txt").write_text(words_text(3000), encoding="utf-8")
-    (work / "recipe.yaml").write_text("{}\n")
-    run(godwit, "prepare", "--out", work / "data", "--tokenizer", "bpe", "--vocab-size", 400,
-        work / "text.txt")
-    for name, keys in MODELS.items():
-        run(godwit, "train", work / "recipe.yaml", "--data", work / "data", "--run", work / name,
-            *SIZES, *keys)
-        run(godwit, "export", work / name, "--to", "hf", work / f"{name}-hf")
-        run(godwit, "export", work / name, "--to", "gguf", work / f"{name}.gguf")
-
-
-def greedy_of(godwit, run_folder, ids):
-    out = run(godwit, "generate", run_folder, "--ids", ",".join(map(str, ids)), "--tokens", GREEDY,
-              "--temperature", 0)
-    return [int(word) for word in out.split()]
-
-
-def test_transformers(godwit, helper, work, ids):
+def transformers_model(folder):
     import torch
     import transformers
     transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def transformers_logits(model, ids):
+    import torch
+    with torch.no_grad():
+        return model(torch.tensor([ids])).logits[0, -1].tolist()
+
+
+def compare_transformers(godwit, name, folder, run_folder, ids):
+    """The folder's model against the run's."""
+    import torch
+    model = transformers_model(folder)
+    gap = largest_gap(godwit.logits(run_folder, ids), transformers_logits(model, ids))
+    check(f"{name}: logits differ by {gap:g}", gap <= TOLERANCE)
+    with torch.no_grad():
+        made = model.generate(torch.tensor([ids]), max_new_tokens=GREEDY, do_sample=False,
+                              eos_token_id=None, pad_token_id=0)[0][len(ids):].tolist()
+    greedy = godwit.greedy(run_folder, ids)
+    check(f"{name}: greedy tokens", greedy == made[:len(greedy)] and greedy)
+    print(f"transformers, {type(model).__name__} ({name}): logits differ by {gap:.2g} at most, "
+          f"{len(greedy)} greedy tokens", flush=True)
+
+
+def test_transformers(godwit, ids):
     for name in MODELS:
-        model = transformers.AutoModelForCausalLM.from_pretrained(work / f"{name}-hf",
-                                                                  dtype=torch.float32).eval()
-        with torch.no_grad():
-            theirs = model(torch.tensor([ids])).logits[0, -1].tolist()
-            made = model.generate(torch.tensor([ids]), max_new_tokens=GREEDY, do_sample=False,
-                                  eos_token_id=None, pad_token_id=0)[0][len(ids):].tolist()
-        ours = [float(line) for line in
-                run(helper, "logits", work / name, ",".join(map(str, ids))).split()]
-        gap = max(abs(a - b) for a, b in zip(ours, theirs))
-        check(f"{name}: {len(theirs)} logits", len(ours) == len(theirs))
-        check(f"{name}: logits differ by {gap:g}", gap <= TOLERANCE)
-        greedy = greedy_of(godwit, work / name, ids)
-        check(f"{name}: greedy tokens", greedy == made[:len(greedy)] and greedy)
-        print(f"transformers {transformers.__version__}, {type(model).__name__} ({name}): logits "
-              f"differ by {gap:.2g} at most, {len(greedy)} greedy tokens", flush=True)
+        compare_transformers(godwit, name, godwit.work / f"{name}-hf", godwit.work / name, ids)
 
 
-def test_llama_cpp(godwit, helper, work, ids):
-    try:
-        import llama_cpp
-    except ImportError:
-        print("skipped: llama-cpp-python is not installed")
-        return
-    for name in MODELS:
-        model = llama_cpp.Llama(str(work / f"{name}.gguf"), n_ctx=128, verbose=False)
-        made = []
-        for token in model.generate(ids, temp=0.0, repeat_penalty=1.0):
-            made.append(token)
-            if len(made) == GREEDY:
-                break
-        greedy = greedy_of(godwit, work / name, ids)
-        check(f"{name}: llama.cpp's greedy tokens", greedy and greedy == made[:len(greedy)])
-        text = "it's 12 中文 of the cats,  and\nmore"
-        (work / "one.txt").write_text(text, encoding="utf-8")
-        ours = [int(line) for line in
-                run(helper, "encode", work / name / "tokenizer.json", work / "one.txt").split()]
-        check(f"{name}: llama.cpp's tokens",
-              model.tokenize(text.encode(), add_bos=False, special=False) == ours)
-        print(f"llama.cpp {llama_cpp.__version__} ({name}): {len(greedy)} greedy tokens")
+def test_shards(godwit, ids):
+    """A folder of several files is the same model as one of one file."""
+    folder = godwit.work / "shards"
+    run(godwit.helper, "shards", godwit.work / "llama", folder, 100000)
+    files = sorted(folder.glob("model-*.safetensors"))
+    index = read_json(folder / "model.safetensors.index.json")
+    check("shards: several files", len(files) >= 3 and not (folder / "model.safetensors").exists())
+    check("shards: all files", {path.name for path in files} == set(index["weight_map"].values()))
+    one = transformers_logits(transformers_model(godwit.work / "llama-hf"), ids)
+    check("shards: transformers reads the same model",
+          one == transformers_logits(transformers_model(folder), ids))
+    godwit.run("import", folder, "--run", godwit.work / "shards-in")
+    godwit.run("import", godwit.work / "llama-hf", "--run", godwit.work / "llama-in")
+    check("shards: import reads the same model", godwit.run("hash", godwit.work / "shards-in") ==
+          godwit.run("hash", godwit.work / "llama-in"))
+    print(f"shards: {len(files)} files")
 
 
-def encode_all(helper, work, tokenizer, texts):
-    for text in texts:
-        (work / "odd.txt").write_bytes(text.encode("utf-8"))
-        yield [int(line) for line in run(helper, "encode", tokenizer, work / "odd.txt").split()]
-
-
-def test_tokenizers(helper, work):
+def test_tokenizers(godwit):
     """The tokenizer of an export, and the same with the normalizer NFC."""
     import tokenizers
-    plain = work / "gpt2-hf" / "tokenizer.json"
-    normalizing = json.loads(plain.read_text(encoding="utf-8"))
+    plain = godwit.work / "gpt2-hf" / "tokenizer.json"
+    normalizing = read_json(plain)
     normalizing["normalizer"] = {"type": "NFC"}
-    (work / "nfc.json").write_text(json.dumps(normalizing), encoding="utf-8")
+    (godwit.work / "nfc.json").write_text(json.dumps(normalizing), encoding="utf-8")
     texts = list(odd_texts()) + list(marked_texts())
-    for path in plain, work / "nfc.json":
+    for path in plain, godwit.work / "nfc.json":
         theirs = tokenizers.Tokenizer.from_file(str(path))
-        for text, ours in zip(texts, encode_all(helper, work, path, texts)):
+        for text, ours in zip(texts, godwit.encode(path, texts)):
             wanted = theirs.encode(text, add_special_tokens=False).ids
             check(f"tokenizers, {path.name}: {text!r}", wanted == ours)
     print(f"tokenizers {tokenizers.__version__}: {len(texts)} texts, plain and normalised")
 
 
-def test_borders(godwit, work):
+def test_borders(godwit):
     """A model that begins texts with another token than it ends them with comes back the same."""
     import tokenizers
-    wide, begin, ends = work / "wide-hf", 405, [406, 407]
-    run(godwit, "train", work / "recipe.yaml", "--data", work / "data", "--run", work / "wide",
-        *SIZES, *MODELS["llama"], "model.vocab_size=410", "--steps", 1)
-    run(godwit, "export", work / "wide", "--to", "hf", wide)
+    work, begin, ends = godwit.work, 405, [406, 407]
+    wide = work / "wide-hf"
+    godwit.train("wide", *MODELS["llama"], "model.vocab_size=410", "--steps", 1)
+    godwit.run("export", work / "wide", "--to", "hf", wide)
 
     def change(name, members):
         path = wide / name
-        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | members))
+        path.write_text(json.dumps(read_json(path) | members))
 
-    added = json.loads((wide / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+    added = read_json(wide / "tokenizer.json")["added_tokens"]
     change("tokenizer.json", {"added_tokens": added + [
         {"id": 405 + i, "content": f"<|border{i}|>", "single_word": False, "lstrip": False,
          "rstrip": False, "normalized": False, "special": True} for i in range(3)]})
     for name in "config.json", "generation_config.json":
         change(name, {"bos_token_id": begin, "eos_token_id": ends})
-    run(godwit, "import", wide, "--run", work / "wide-in")
-    run(godwit, "export", work / "wide-in", "--to", "hf", work / "wide-out")
+    godwit.run("import", wide, "--run", work / "wide-in")
+    godwit.run("export", work / "wide-in", "--to", "hf", work / "wide-out")
     theirs = tokenizers.Tokenizer.from_file(str(work / "wide-out" / "tokenizer.json"))
     ids = theirs.encode("the cat").ids
     check("borders: tokenizers begins with the same token", ids[0] == begin and len(ids) > 1)
     for name in "config.json", "generation_config.json":
-        config = json.loads((work / "wide-out" / name).read_text(encoding="utf-8"))
+        config = read_json(work / "wide-out" / name)
         check(f"borders: {name}", config["bos_token_id"] == begin and
               config["eos_token_id"] == ends)
     print(f"borders: texts begin with {ids[0]} and end with {ends}")
+    return begin, ends
 
 
 def merges_of(path):
-    merges = json.loads(path.read_text(encoding="utf-8"))["model"]["merges"]
-    return [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    return [merge.split(" ") if isinstance(merge, str) else merge
+            for merge in read_json(path)["model"]["merges"]]
 
 
-def test_training(godwit, work):
+def test_training(godwit):
     """--tokenizer bpe-hf finds the merges of Hugging Face's trainer, in its order."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    work = godwit.work
     theirs = Tokenizer(models.BPE())
     theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     text = words_text(2000) + "\n" + "\n".join(odd_texts())
@@ -209,8 +142,8 @@ def test_training(godwit, work):
         vocab_size=1000, min_frequency=2, show_progress=False, special_tokens=["<|endoftext|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
     theirs.save(str(work / "theirs.json"))
-    run(godwit, "prepare", "--out", work / "hf-data", "--tokenizer", "bpe-hf", "--vocab-size", 1000,
-        "--val-fraction", 0, work / "train.txt")
+    godwit.run("prepare", "--out", work / "hf-data", "--tokenizer", "bpe-hf", "--vocab-size", 1000,
+               "--val-fraction", 0, work / "train.txt")
     ours, found = merges_of(work / "hf-data" / "tokenizer.json"), merges_of(work / "theirs.json")
     check(f"training: {len(ours)} and {len(found)} merges", ours == found and len(found) > 100)
     print(f"training: {len(found)} merges")
@@ -220,15 +153,16 @@ def f32(value):
     return struct.unpack("<f", struct.pack("<f", value))[0]
 
 
-def test_tensorboard(godwit, work):
+def test_tensorboard(godwit):
     """TensorBoard reads the scalars of a run, also of one whose last steps were made again."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    command = [godwit, "train", work / "recipe.yaml", "--data", work / "data", "--run",
-               work / "scalars", "--tensorboard", work / "events", *SIZES,
-               "train.validate_every=20", "train.checkpoint_every=20"]
-    run(*command, "--steps", 35)
+    work = godwit.work
+    command = ["train", work / "recipe.yaml", "--data", work / "data", "--run", work / "scalars",
+               "--tensorboard", work / "events", *SIZES, "train.validate_every=20",
+               "train.checkpoint_every=20"]
+    godwit.run(*command, "--steps", 35)
     shutil.rmtree(work / "scalars" / "checkpoints" / "step-00000035")
-    run(*command, "--resume")
+    godwit.run(*command, "--resume")
     events = EventAccumulator(str(work / "events"))
     events.Reload()
     lines = [json.loads(line) for line in open(work / "scalars" / "metrics.jsonl")]
@@ -251,21 +185,53 @@ def test_tensorboard(godwit, work):
           f"made twice, from {files} files")
 
 
+def test_golden(godwit, kept, write):
+    """The files of test/golden/interop: read by others, and the same as they are made now."""
+    made = godwit.work / "golden"
+    lines = run(godwit.helper, "golden", made).split("\n")[:-1]
+    before = check.failures
+    for name, dtype in (line.lower().split() for line in lines):
+        run_folder = godwit.work / f"golden-{name}"
+        godwit.run("import", made / name, "--run", run_folder)
+        ids = godwit.encode(run_folder / "tokenizer.json", ["the rat, 12 中"])[0]
+        if name.endswith("-hf"):
+            compare_transformers(godwit, f"golden {name}", made / name, run_folder, ids)
+        elif llama.here():
+            llama.compare(godwit, f"golden {name}", made / name, run_folder, ids, dtype)
+    if write and not llama.here():
+        raise SystemExit("golden: not written: llama.cpp must read them too (LLAMA_CPP=yes)")
+    if write and check.failures > before:
+        raise SystemExit("golden: not written: they are not read as they are meant")
+    if write:
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(made, kept)
+    files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
+    for path in files:
+        check(f"golden: {path} is as it is kept", (kept / path).is_file() and
+              filecmp.cmp(made / path, kept / path, shallow=False))
+    print(f"golden: {len(files)} files{', written' if write else ''}")
+
+
 def main():
-    binary = pathlib.Path(sys.argv[1])
-    godwit, helper = binary / "godwit", binary / "test" / "interop_helper"
+    binary, kept = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     with tempfile.TemporaryDirectory() as folder:
-        work = pathlib.Path(folder)
-        train_models(godwit, work)
-        ids = next(encode_all(helper, work, work / "gpt2-hf", ["it's 12 中文 of the cats"]))
-        test_transformers(godwit, helper, work, ids)
-        test_llama_cpp(godwit, helper, work, ids)
-        test_tokenizers(helper, work)
-        test_borders(godwit, work)
-        test_training(godwit, work)
-        test_tensorboard(godwit, work)
-    print(f"{checks} checks, {failures} failed")
-    return 1 if failures else 0
+        godwit = Godwit(binary, pathlib.Path(folder))
+        godwit.train_models()
+        ids = godwit.encode(godwit.work / "gpt2-hf" / "tokenizer.json",
+                            ["it's 12 中文 of the cats"])[0]
+        test_transformers(godwit, ids)
+        test_shards(godwit, ids)
+        test_tokenizers(godwit)
+        borders = test_borders(godwit)
+        llama.test(godwit, ids, borders)
+        test_golden(godwit, kept, "--write-golden" in sys.argv)
+        test_training(godwit)
+        test_tensorboard(godwit)
+    if check.failures:
+        print(f"{check.failures} of {check.count} checks failed")
+        return 1
+    print(f"all {check.count} checks hold")
+    return 0
 
 
 if __name__ == "__main__":

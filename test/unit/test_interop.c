@@ -62,9 +62,12 @@ static const char *fresh_path(const char *name) {
   return path;
 }
 
+static GwStatus export_hf(const GwForeignModel *model, const char *path, GwGgmlType type) {
+  return gw_hf_export(gw_fs_disk(), model, path, type, GW_HF_SHARD_BYTES);
+}
+
 static void export_as(const GwForeignModel *model, bool hf, GwGgmlType type, const char *path) {
-  assert_ok(hf ? gw_hf_export(gw_fs_disk(), model, path, type)
-               : gw_gguf_export(gw_fs_disk(), model, path, type));
+  assert_ok(hf ? export_hf(model, path, type) : gw_gguf_export(gw_fs_disk(), model, path, type));
 }
 
 static GwStatus import_from(bool hf, const char *path, GwForeignModel *out) {
@@ -336,6 +339,104 @@ static void what_gguf_has_no_place_for_is_refused(void **state) {
   gw_foreign_model_deinit(&model);
 }
 
+/* ---- folders of several files ---- */
+
+static void export_in_shards(const GwForeignModel *model, uint64_t shard_bytes, char *folder) {
+  snprintf(folder, 720, "%s", fresh_path("shards"));
+  assert_ok(gw_hf_export(gw_fs_disk(), model, folder, GW_GGML_F32, shard_bytes));
+}
+
+static bool has_file(const char *folder, const char *name) {
+  char path[800];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  return gw_fs_disk()->exists(gw_fs_disk(), path);
+}
+
+/* The file has no more than fits, and each of its tensors is in the map under its name. */
+static int assert_shard(const char *folder, const char *name, const json_t *map, uint64_t most) {
+  char path[800];
+  GwSafetensors *file = NULL;
+  uint64_t bytes = 0, offset;
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  assert_ok(gw_safetensors_open(gw_fs_disk(), path, &file));
+  int count = gw_safetensors_count(file);
+  for (int i = 0; i < count; i++) {
+    GwTensor tensor = gw_safetensors_entry(file, i, &offset);
+    bytes += gw_type_size(&tensor.type);
+    assert_string_equal(json_string_value(json_object_get(map, tensor.name)), name);
+  }
+  assert_true(count == 1 || bytes <= most);
+  gw_safetensors_close(file);
+  return count;
+}
+
+static void large_folders_are_sharded(void **state) {
+  (void)state;
+  enum { MOST = 20000 }; /* bytes: less than the embedding has */
+  char folder[720], name[64];
+  GwForeignModel model = make_model(2), back;
+  export_in_shards(&model, MOST, folder);
+  assert_false(has_file(folder, "model.safetensors"));
+  json_t *index = load_json(folder, "model.safetensors.index.json");
+  const json_t *map = json_object_get(index, "weight_map");
+  const json_t *total = json_object_get(json_object_get(index, "metadata"), "total_size");
+  int64_t elements = 0;
+  for (int i = 0; i < model.list.count; i++) elements += gw_type_count(&model.list.params[i].type);
+  assert_int_equal(json_integer_value(total), 4 * elements);
+  assert_int_equal(json_object_size(map), model.list.count);
+  const char *first = json_string_value(json_object_get(map, "model.embed_tokens.weight"));
+  int shards = 0, tensors = 0, number = 0;
+  assert_int_equal(sscanf(first, "model-%d-of-%d.safetensors", &number, &shards), 2);
+  assert_true(shards >= 3);
+  for (number = 1; number <= shards; number++) {
+    snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", number, shards);
+    tensors += assert_shard(folder, name, map, MOST);
+  }
+  assert_int_equal(tensors, model.list.count);
+  json_decref(index);
+  assert_ok(import_from(true, folder, &back));
+  assert_same_model(&model, &back, 0);
+  gw_foreign_model_deinit(&back);
+  gw_foreign_model_deinit(&model);
+}
+
+static void a_folder_is_sharded_above_the_limit_only(void **state) {
+  (void)state;
+  char folder[720];
+  GwForeignModel model = make_model(0);
+  uint64_t whole = 0;
+  for (int i = 0; i < model.list.count; i++) whole += gw_type_size(&model.list.params[i].type);
+  export_in_shards(&model, whole, folder);
+  assert_true(has_file(folder, "model.safetensors"));
+  assert_false(has_file(folder, "model.safetensors.index.json"));
+  export_in_shards(&model, whole - 1, folder);
+  assert_false(has_file(folder, "model.safetensors"));
+  assert_true(has_file(folder, "model-00002-of-00002.safetensors"));
+  gw_foreign_model_deinit(&model);
+}
+
+static void damaged_shards_are_named(void **state) {
+  (void)state;
+  char folder[720], path[800];
+  GwForeignModel model = make_model(2), back;
+  export_in_shards(&model, 100000, folder);
+  assert_ok(import_from(true, folder, &back));
+  gw_foreign_model_deinit(&back);
+  change_member(folder, "model.safetensors.index.json", "weight_map",
+                "{\"lm_head.weight\": \"model-00001-of-00002.safetensors\"}");
+  assert_fails(GW_CORRUPT, "more than the weights", import_from(true, folder, &back));
+  change_member(folder, "model.safetensors.index.json", "weight_map",
+                "{\"lm_head.weight\": \"../x.safetensors\"}");
+  assert_fails(GW_CORRUPT, "weight_map['lm_head.weight']", import_from(true, folder, &back));
+  change_member(folder, "model.safetensors.index.json", "weight_map", NULL);
+  assert_fails(GW_CORRUPT, "'weight_map'", import_from(true, folder, &back));
+  export_in_shards(&model, 100000, folder);
+  snprintf(path, sizeof path, "%s/model-00002-of-00002.safetensors", folder);
+  assert_ok(gw_fs_disk()->remove(gw_fs_disk(), path));
+  assert_fails(GW_NOT_FOUND, "model-00002-of-00002.safetensors", import_from(true, folder, &back));
+  gw_foreign_model_deinit(&model);
+}
+
 /* ---- folders that are not what they should be ---- */
 
 typedef struct {
@@ -482,17 +583,17 @@ static void what_formats_lack_is_refused(void **state) {
   GwFs *fs = gw_fs_disk();
   const char *path = fresh_path("lacking");
   model.model.window = 8;
-  assert_fails(GW_UNSUPPORTED, "model.window", gw_hf_export(fs, &model, path, GW_GGML_F32));
+  assert_fails(GW_UNSUPPORTED, "model.window", export_hf(&model, path, GW_GGML_F32));
   assert_fails(GW_UNSUPPORTED, "model.window", gw_gguf_export(fs, &model, path, GW_GGML_F32));
   model.model.window = 0;
   model.model.activation = GW_ACTIVATION_RELU2;
-  assert_fails(GW_UNSUPPORTED, "relu2", gw_hf_export(fs, &model, path, GW_GGML_F32));
+  assert_fails(GW_UNSUPPORTED, "relu2", export_hf(&model, path, GW_GGML_F32));
   model.model.activation = GW_ACTIVATION_SWIGLU;
-  assert_fails(GW_UNSUPPORTED, "q8_0", gw_hf_export(fs, &model, path, GW_GGML_Q8_0));
+  assert_fails(GW_UNSUPPORTED, "q8_0", export_hf(&model, path, GW_GGML_Q8_0));
   uint32_t infinity = 0x7f800000;
   memcpy((char *)model.params + model.list.params[3].offset, &infinity, 4);
   assert_fails(GW_INVALID, "is infinite", gw_gguf_export(fs, &model, path, GW_GGML_Q8_0));
-  assert_fails(GW_INVALID, "is infinite", gw_hf_export(fs, &model, path, GW_GGML_F32));
+  assert_fails(GW_INVALID, "is infinite", export_hf(&model, path, GW_GGML_F32));
   assert_false(fs->exists(fs, path));
   gw_foreign_model_deinit(&model);
 }
@@ -553,6 +654,9 @@ int main(int argc, char **argv) {
       cmocka_unit_test(files_of_a_folder_are_asked_in_order),
       cmocka_unit_test(a_tokenizer_keeps_its_beginning),
       cmocka_unit_test(what_gguf_has_no_place_for_is_refused),
+      cmocka_unit_test(large_folders_are_sharded),
+      cmocka_unit_test(a_folder_is_sharded_above_the_limit_only),
+      cmocka_unit_test(damaged_shards_are_named),
       cmocka_unit_test(bad_tensors_are_named),
       cmocka_unit_test(configs_of_other_models_are_refused),
       cmocka_unit_test(what_formats_lack_is_refused),
