@@ -35,10 +35,11 @@ deb: ## make a Debian package in build/
 	@tools/build.sh release
 	@cd build && cpack -G DEB
 
-test-interop: ## what godwit writes, read by transformers and others from pip
+test-interop: ## what godwit writes and serves, read by transformers, lm-eval and others from pip
 	@tools/install-packages.sh test
 	@tools/build.sh gcc
 	@venv=$$(tools/peers.sh interop) && "$$venv/bin/python" test/interop/interop_test.py build/gcc
+	@venv=$$(tools/peers.sh lm-eval) && "$$venv/bin/python" test/interop/lm_eval_test.py build/gcc
 
 demo: ## train on the King James Bible in minutes and compare with compressors
 	@tools/demo.sh

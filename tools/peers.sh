@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: peers.sh torch|tokenizers|interop
+# usage: peers.sh torch|tokenizers|interop|lm-eval
 # Installs what godwit is compared with, once: from pip in a virtual environment of its own, outside
 # the checkout, in pinned versions. PyTorch takes several GB on disk, as pip's build carries CUDA
 # along. Prints the environment's path. Where it cannot be had it says so and fails; benchmarks then
@@ -15,7 +15,11 @@ case $1 in
     requirements=(torch==2.15.0 numpy==2.4.6 setuptools==84.2.1 transformers==5.24.0
       safetensors==0.8.0 tokenizers==0.23.3 tensorboard==2.21.0)
     ;;
-  *) echo "usage: peers.sh torch|tokenizers|interop" >&2 && exit 2 ;;
+  lm-eval) # with what its API client needs, and OpenAI's own
+    requirements=(lm_eval==0.4.13 datasets==5.2.0 requests==2.34.2 aiohttp==3.14.5 tenacity==9.2.1
+      tqdm==4.70.1 openai==3.57.0)
+    ;;
+  *) echo "usage: peers.sh torch|tokenizers|interop|lm-eval" >&2 && exit 2 ;;
 esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godwit
 venv=$cache/$folder

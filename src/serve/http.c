@@ -20,8 +20,7 @@ enum {
   CONNECTIONS = 128,
   BODY_BYTES = 4 << 20,
   BODY_SECONDS = 20,
-  PIECE_BYTES = 1 << 16,
-  NAME_BYTES = 256
+  PIECE_BYTES = 1 << 16
 };
 
 struct GwHttp {
@@ -302,19 +301,15 @@ static int answer_tokenizer_info(Request *r) {
                              gw_tokenizer_vocab_size(tokenizer)));
 }
 
-/* Ids of a text. It may be the name of a special token, but not have one in it. */
+/* Ids of a text; names of special tokens become these, as lm-eval and `godwit eval` expect. */
 static GwStatus tokenize(const GwTokenizer *tokenizer, const json_t *root, void *ids) {
   GwTokenIds *out = ids;
   const json_t *prompt = json_object_get(root, "prompt");
-  const char *text = json_string_value(prompt);
-  size_t size = json_string_length(prompt);
-  if (!text) return gw_fail(GW_INVALID, "'prompt' must be a text");
-  if (size <= NAME_BYTES) GW_TRY(gw_tokenizer_encode_special(tokenizer, text, size, out));
-  if (out->count == 1) return GW_OK;
-  out->count = 0;
+  if (!json_is_string(prompt)) return gw_fail(GW_INVALID, "'prompt' must be a text");
   if (json_is_true(json_object_get(root, "add_special_tokens")))
     GW_TRY(gw_token_ids_add(out, gw_tokenizer_end_of_text(tokenizer)));
-  return gw_tokenizer_encode(tokenizer, text, size, out);
+  return gw_tokenizer_encode_special(tokenizer, json_string_value(prompt),
+                                     json_string_length(prompt), out);
 }
 
 /* The body as JSON, read by one of the two functions; parsed by one thread at a time. */

@@ -108,6 +108,8 @@ def echo_scores_the_prompt():
     name = json.loads(ask("GET", "/tokenizer_info")[1])["eos_token"]
     end = json.loads(ask("POST", "/tokenize", {"prompt": name})[1])["tokens"]
     assert len(end) == 1
+    inside = json.loads(ask("POST", "/tokenize", {"prompt": name + "the wind" + name})[1])
+    assert inside["tokens"] == end + ids + end
     headed = complete(prompt=end + ids, echo=True, logprobs=1, max_tokens=0)
     plain = complete(prompt="the wind", echo=True, logprobs=1, max_tokens=0)
     assert headed["choices"][0]["logprobs"]["token_logprobs"][1:] == \
