@@ -54,6 +54,15 @@ check "the server is still there" kill -0 $server
 stop
 check "it ends as it should" test $code -eq 0
 
+start --listen '[::1]:0'
+if has "$url" "http://[::1]:"; then
+  complete '{"model":"run","prompt":"a","max_tokens":3}'
+  check "an IPv6 address is served" test "$status" = 200
+  stop
+else
+  check "or it is said that it cannot be" grep -q "has no IPv6" "$work/log"
+fi
+
 start --slots 1 --queue 1 --timeout 3
 long='{"model":"run","prompt":"a","max_tokens":1000000,"temperature":0}'
 for i in 1 2; do
@@ -82,9 +91,12 @@ check "and then the server ends" test $code -eq 0
 run serve "$work/run" --listen 0.0.0.0:0
 check "open to others without a token is misuse" test $code -eq 2
 check "and says what helps" has "$err" "--token-file"
-echo short >"$work/short"
-run serve "$work/run" --token-file "$work/short"
-check "a short secret is refused" has "$err" "a secret of 16 to"
+for secret in short '' "a-secret-of-24-characters and more" $'\ufeffa-secret-of-24-characters'; do
+  echo "$secret" >"$work/secret"
+  run serve "$work/run" --token-file "$work/secret"
+  check "'$secret' is refused as a secret" has "$err" "a secret of 16 to"
+  check "in one line" one_error
+done
 run serve "$work/run" --listen nowhere
 check "an address without a port is misuse" test $code -eq 2
 start
