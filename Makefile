@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := build
 .PHONY: build test test-interop demo check format format-check tidy soak fuzz clean help
 .PHONY: install deb bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft
-.PHONY: bench-ranks bench-world bench-tokenizer
+.PHONY: bench-ranks bench-serve bench-world bench-tokenizer
 
 # Seconds per target of `make fuzz`.
 SECONDS := 600
@@ -93,6 +93,9 @@ bench-world: bench-build ## the sum of 64 MiB over two ranks, in shared memory a
 bench-ranks: bench-build ## what ranks and their supervisor cost a step
 	@tools/build.sh gcc
 	@python3 bench/bench_ranks.py build/gcc/godwit
+
+bench-serve: bench-build ## tokens per second of requests at once, beside godwit generate
+	@python3 bench/bench_serve.py build/bench/godwit $(BENCH)
 
 soak: ## the long proofs, hours: test/soak/*.sh
 	@tools/install-packages.sh test

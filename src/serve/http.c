@@ -450,14 +450,20 @@ static int answer_health(Request *r) {
 static GwStatus print_counts(const GwServer *server, GwEngineCounts counts, GwText *out) {
   static const struct {
     const char *name, *type, *help;
-  } rows[] = {{"godwit_serve_running", "gauge", "Completions in work."},
+  } rows[] = {{"godwit_serve_open", "gauge", "Requests that are being answered."},
+              {"godwit_serve_running", "gauge", "Completions in work."},
               {"godwit_serve_waiting", "gauge", "Completions that wait for a slot."},
               {"godwit_serve_completions_total", "counter", "Completions begun."},
               {"godwit_serve_prompt_tokens_total", "counter", "Tokens of prompts read."},
               {"godwit_serve_generated_tokens_total", "counter", "Tokens generated."},
               {"godwit_serve_passes_total", "counter", "Passes over the weights to generate."}};
-  const uint64_t values[] = {(uint64_t)counts.running, (uint64_t)counts.waiting, counts.jobs,
-                             counts.prompt_tokens,     counts.generated_tokens,  counts.passes};
+  const uint64_t values[] = {(uint64_t)__atomic_load_n(&server->open, __ATOMIC_RELAXED),
+                             (uint64_t)counts.running,
+                             (uint64_t)counts.waiting,
+                             counts.jobs,
+                             counts.prompt_tokens,
+                             counts.generated_tokens,
+                             counts.passes};
   char text[4096];
   size_t size = 0;
   for (size_t i = 0; i < GW_COUNT_OF(rows); i++)

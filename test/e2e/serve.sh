@@ -39,6 +39,28 @@ END
   status=${out%% *}
 }
 
+# Asks for a long stream and reads a little of it now and then, until nobody answers any more.
+slow_reader() {
+  python3 - "$url" <<'END'
+import json, socket, sys, time, urllib.request
+host, port = sys.argv[1].split("//")[1].split(":")
+body = json.dumps({"model": "run", "prompt": "a", "max_tokens": 1000000, "stream": True})
+link = socket.socket()
+link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+link.connect((host, int(port)))
+link.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+             % (len(body), body.encode()))
+began = time.time()
+while time.time() - began < 30:
+    link.recv(2048)
+    time.sleep(0.05)
+    if time.time() - began < 2: continue
+    if b"\ngodwit_serve_open 1\n" in urllib.request.urlopen(sys.argv[1] + "/metrics").read():
+        sys.exit(0)
+sys.exit(1)
+END
+}
+
 prepare_text 60000
 run train "$source/recipes/demo.yaml" model.layers=2 model.width=64 model.heads=2 \
   model.kv_heads=1 model.context=128 --data "$work/data" --run "$work/run" --steps 3
@@ -75,6 +97,7 @@ wait $(jobs -p | grep -v "^$server$")
 check "a request that takes too long is ended" grep -q 504 "$work/long1"
 complete '{"model":"run","prompt":"a","max_tokens":3}'
 check "and the next one is served" test "$status" = 200
+check "who reads slowly is left in time" slow_reader
 stop
 check "a server with timeouts ends" test $code -eq 0
 
