@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := build
 .PHONY: build test test-interop demo check format format-check tidy soak fuzz clean help
 .PHONY: install deb bench bench-build bench-train bench-generate bench-gemm bench-ops bench-abft
-.PHONY: bench-ranks bench-world bench-tokenizer
+.PHONY: bench-ranks bench-serve bench-world bench-tokenizer
 
 # Seconds per target of `make fuzz`.
 SECONDS := 600
@@ -39,13 +39,14 @@ deb: ## make a Debian package in build/
 	@tools/build.sh release
 	@cd build && cpack -G DEB
 
-test-interop: ## what godwit writes, read by transformers and others from pip; LLAMA_CPP=yes
+test-interop: ## what godwit writes and serves, read by transformers, lm-eval and others from pip
 	@tools/install-packages.sh test
 	@tools/build.sh gcc
 	@venv=$$(tools/peers.sh interop) && \
 	  { [ "$(LLAMA_CPP)" != yes ] || tools/peers.sh llama-cpp >/dev/null; } && \
 	  "$$venv/bin/python" test/interop/interop_test.py build/gcc test/golden/interop \
 	    $(if $(filter write,$(GOLDEN)),--write-golden)
+	@venv=$$(tools/peers.sh lm-eval) && "$$venv/bin/python" test/interop/lm_eval_test.py build/gcc
 
 demo: ## train on the King James Bible in minutes and compare with compressors
 	@tools/demo.sh
@@ -99,6 +100,9 @@ bench-world: bench-build ## the sum of 64 MiB over two ranks, in shared memory a
 bench-ranks: bench-build ## what ranks and their supervisor cost a step
 	@tools/build.sh gcc
 	@python3 bench/bench_ranks.py build/gcc/godwit
+
+bench-serve: bench-build ## tokens per second of requests at once, beside godwit generate
+	@python3 bench/bench_serve.py build/bench/godwit $(BENCH)
 
 soak: ## the long proofs, hours: test/soak/*.sh
 	@tools/install-packages.sh test

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: peers.sh torch|tokenizers|interop|llama-cpp
+# usage: peers.sh torch|tokenizers|interop|llama-cpp|lm-eval
 # Installs what godwit is compared with, once: from pip in a virtual environment of its own, outside
 # the checkout, in pinned versions. PyTorch takes several GB on disk, as pip's build carries CUDA
 # along. Prints the environment's path. Where it cannot be had it says so and fails; benchmarks then
@@ -20,7 +20,11 @@ case $1 in
     requirements=(llama-cpp-python==0.3.36)
     export CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_CUDA=OFF"
     ;;
-  *) echo "usage: peers.sh torch|tokenizers|interop|llama-cpp" >&2 && exit 2 ;;
+  lm-eval) # with what its API client needs, and OpenAI's own
+    requirements=(lm_eval==0.4.13 datasets==5.2.0 requests==2.34.2 aiohttp==3.14.5 tenacity==9.2.1
+      tqdm==4.70.1 openai==3.57.0)
+    ;;
+  *) echo "usage: peers.sh torch|tokenizers|interop|llama-cpp|lm-eval" >&2 && exit 2 ;;
 esac
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/godwit
 venv=$cache/$folder

@@ -5,7 +5,8 @@
  *   GET  /v1/models        the one model there is
  *   POST /tokenize, /detokenize   GET /tokenizer_info
  *   GET  /health           200, or 503 while the server is ending
- *   GET  /metrics          counters in Prometheus' text format
+ *   GET  /metrics          counters of the server and gauges of the run (godwit/runs.h), in
+ *                          Prometheus' text format
  */
 #ifndef GODWIT_SERVE_H
 #define GODWIT_SERVE_H

@@ -5,7 +5,8 @@
  *                token stands before it and is not part of the answer), ids are taken as they are
  *   max_tokens (16), temperature (1), top_p (1), top_k (0), seed, n (1), stop (up to 4 texts)
  *   echo         the prompt comes first
- *   logprobs     0..20: log-probabilities of each token and of so many likeliest ones
+ *   logprobs     0..20: log-probabilities of each token and of so many likeliest ones; max_tokens
+ *                goes up to 4096 then
  *   stream       as server-sent events, a piece of text each; stream_options.include_usage
  */
 #ifndef GW_COMPLETION_H
@@ -15,7 +16,8 @@
 #include "data/text.h"
 #include "serve/engine.h"
 
-enum { GW_STOPS_MAX = 4, GW_CHOICES_MAX = 128 };
+/* Scores of a token take kilobytes of JSON in memory. */
+enum { GW_STOPS_MAX = 4, GW_CHOICES_MAX = 128, GW_SCORED_TOKENS_MAX = 4096 };
 
 typedef struct {
   GwTokenIds *prompts; /* [prompt_count] */

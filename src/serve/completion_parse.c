@@ -207,6 +207,9 @@ static GwStatus parse_members(const json_t *root, const GwLoadedModel *model,
   json_t *value;
   json_object_foreach((json_t *)root, name, value) GW_TRY(parse_member(name, value, out));
   GW_TRY(check_model(json_object_get(root, "model"), model_name));
+  if (out->logprobs >= 0 && out->max_tokens > GW_SCORED_TOKENS_MAX)
+    return gw_fail(GW_INVALID, "'max_tokens' goes up to %d where 'logprobs' are wanted",
+                   GW_SCORED_TOKENS_MAX);
   GW_TRY(parse_stop(json_object_get(root, "stop"), out));
   GW_TRY(parse_stream_options(json_object_get(root, "stream_options"), out));
   return parse_prompts(json_object_get(root, "prompt"), model, out);

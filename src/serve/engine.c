@@ -30,7 +30,7 @@ struct GwJob {
   int64_t generated; /* tokens */
   int32_t last;      /* the token chosen last, which the decoder lacks */
   /* under the lock */
-  GwJobToken *tokens;
+  uint8_t *tokens; /* GwJobToken, of each only as much as the request asks for */
   size_t count, capacity, taken;
   GwJobEnd end;
   bool closed; /* nobody reads it any more */
@@ -47,7 +47,9 @@ struct GwEngine {
   GwTokenCandidate *candidates;
   int32_t choices; /* tokens to choose from: rows of the head beyond the vocabulary are not meant */
   GwJob **slots;   /* [options.slots]; NULL: free */
-  int64_t turn;    /* the slot whose prompt is read next */
+  int64_t *step_slots;  /* [options.slots]: who is in the next pass */
+  int32_t *step_tokens; /* and with which token */
+  int64_t turn;         /* the slot whose prompt is read next */
   pthread_t thread;
   bool started;
   pthread_mutex_t lock;
@@ -79,14 +81,20 @@ static void fail_job(GwJob *job, GwStatus status) {
   pthread_mutex_unlock(&job->engine->lock);
 }
 
+static size_t token_bytes(const GwJob *job) {
+  size_t top = (size_t)gw_max_i64(job->request.top, 0);
+  return offsetof(GwJobToken, top) + top * sizeof(GwTokenRank);
+}
+
 static GwStatus add_token(GwJob *job, const GwJobToken *token) {
   GwEngine *engine = job->engine;
   GwStatus status = GW_OK;
+  size_t bytes = token_bytes(job);
   pthread_mutex_lock(&engine->lock);
-  if (!GW_GROW(job->tokens, job->capacity, job->count + 1))
+  if (!GW_GROW(job->tokens, job->capacity, (job->count + 1) * bytes))
     status = gw_fail(GW_MEMORY, "no memory for %zu tokens", job->count + 1);
   else
-    job->tokens[job->count++] = *token;
+    memcpy(job->tokens + job->count++ * bytes, token, bytes);
   pthread_cond_broadcast(&engine->news);
   pthread_mutex_unlock(&engine->lock);
   return status;
@@ -136,7 +144,7 @@ GwStatus gw_job_next(GwJob *job, GwJobToken *out, GwJobEnd *end) {
   while (job->taken == job->count && job->end == GW_JOB_RUNS)
     pthread_cond_wait(&engine->news, &engine->lock);
   bool more = job->taken < job->count;
-  if (more) *out = job->tokens[job->taken++];
+  if (more) memcpy(out, job->tokens + job->taken++ * token_bytes(job), token_bytes(job));
   *end = more ? GW_JOB_RUNS : job->end;
   pthread_mutex_unlock(&engine->lock);
   return *end == GW_JOB_FAILED ? gw_fail(job->status, "%s", job->message) : GW_OK;
@@ -326,28 +334,29 @@ static void read_prompts(GwEngine *engine) {
   pthread_mutex_unlock(&engine->lock);
 }
 
-/* The slots of all jobs that have a token to add, and those tokens; how many they are. */
-static int64_t gather(GwEngine *engine, int64_t *slots, int32_t *tokens) {
+/* Finds all jobs that have a token to add; how many they are. */
+static int64_t gather(GwEngine *engine) {
   int64_t count = 0;
   pthread_mutex_lock(&engine->lock);
   for (int64_t s = 0; s < engine->options.slots; s++) {
     const GwJob *job = engine->slots[s];
     if (!in_work(job) || reads(job)) continue;
-    tokens[count] = job->last;
-    slots[count++] = s;
+    engine->step_tokens[count] = job->last;
+    engine->step_slots[count++] = s;
   }
   pthread_mutex_unlock(&engine->lock);
   return count;
 }
 
 /* One pass for all jobs whose prompt is read. */
-static void step_all(GwEngine *engine, int64_t *slots, int32_t *tokens) {
-  int64_t count = gather(engine, slots, tokens), width = engine->model->recipe.model.vocab_size;
+static void step_all(GwEngine *engine) {
+  int64_t count = gather(engine), width = engine->model->recipe.model.vocab_size;
   const float *logits = NULL;
   if (count == 0) return;
-  GwStatus status = gw_decoder_step(engine->decoder, slots, tokens, count, &logits);
+  GwStatus status =
+      gw_decoder_step(engine->decoder, engine->step_slots, engine->step_tokens, count, &logits);
   for (int64_t i = 0; i < count; i++) {
-    GwJob *job = engine->slots[slots[i]];
+    GwJob *job = engine->slots[engine->step_slots[i]];
     GwStatus own = status;
     if (own == GW_OK) own = choose(engine, job, logits + i * width);
     if (own != GW_OK) fail_job(job, own);
@@ -379,14 +388,10 @@ static void abandon_queue(GwEngine *engine) {
 
 static void *run(void *argument) {
   GwEngine *engine = argument;
-  int64_t *slots = calloc((size_t)engine->options.slots, sizeof *slots);
-  int32_t *tokens = calloc((size_t)engine->options.slots, sizeof *tokens);
-  while (slots && tokens && wait_for_work(engine)) {
+  while (wait_for_work(engine)) {
     read_prompts(engine);
-    step_all(engine, slots, tokens);
+    step_all(engine);
   }
-  free(slots);
-  free(tokens);
   abandon_queue(engine);
   return NULL;
 }
@@ -400,7 +405,10 @@ static GwStatus engine_init(GwEngine *engine, const GwBackend *backend) {
       model->tokenizer ? gw_tokenizer_vocab_size(model->tokenizer) : recipe->vocab_size;
   engine->candidates = calloc(2 * (size_t)engine->choices, sizeof *engine->candidates);
   engine->slots = calloc((size_t)engine->options.slots, sizeof(GwJob *));
-  if (!engine->candidates || !engine->slots) return gw_fail(GW_MEMORY, "no memory to serve");
+  engine->step_slots = calloc((size_t)engine->options.slots, sizeof *engine->step_slots);
+  engine->step_tokens = calloc((size_t)engine->options.slots, sizeof *engine->step_tokens);
+  if (!engine->candidates || !engine->slots || !engine->step_slots || !engine->step_tokens)
+    return gw_fail(GW_MEMORY, "no memory to serve");
   engine->options.chunk = gw_min_i64(engine->options.chunk, recipe->context);
   GW_TRY(gw_decoder_create(recipe, backend, engine->pool, model->params, engine->options.slots,
                            engine->options.chunk, &engine->decoder));
@@ -452,6 +460,8 @@ void gw_engine_destroy(GwEngine *engine) {
   gw_decoder_destroy(engine->decoder);
   free(engine->candidates);
   free(engine->slots);
+  free(engine->step_slots);
+  free(engine->step_tokens);
   pthread_cond_destroy(&engine->news);
   pthread_cond_destroy(&engine->work);
   pthread_mutex_destroy(&engine->lock);

@@ -7,22 +7,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "godwit/log.h"
+#include "godwit/runs.h"
 #include "os/clock.h"
 #include "serve/server.h"
 
-/* CONNECTIONS: threads, so also requests at once; those that are slow to send theirs hold one for
- * BODY_SECONDS at most. */
+/* CONNECTIONS: threads, so also requests at once. Those that are slow to send theirs hold one for
+ * BODY_SECONDS at most, those that do not read the answer for STUCK_MS, those that read it slowly
+ * for as long as a request may take. */
 enum {
   CONNECTIONS = 128,
   BODY_BYTES = 4 << 20,
   BODY_SECONDS = 20,
   PIECE_BYTES = 1 << 16,
-  NAME_BYTES = 256
+  WRITE_BYTES = 1 << 14
 };
+#define STUCK_MS "10000"
 
 struct GwHttp {
   struct mg_context *context;
@@ -33,7 +37,9 @@ typedef struct {
   struct mg_connection *connection;
   const struct mg_request_info *info;
   GwText body;
-  int code; /* of the answer */
+  uint64_t deadline_ns; /* of the answer */
+  bool unread;          /* there is, or may be, a body that was not read to its end */
+  int code;             /* of the answer */
 } Request;
 
 /* ---- answers ---- */
@@ -46,7 +52,9 @@ static const char *reason_of(int code) {
   case 404: return "Not Found";
   case 405: return "Method Not Allowed";
   case 408: return "Request Timeout";
+  case 411: return "Length Required";
   case 413: return "Payload Too Large";
+  case 417: return "Expectation Failed";
   case 503: return "Service Unavailable";
   case 504: return "Gateway Timeout";
   default: return "Internal Server Error";
@@ -57,12 +65,34 @@ static void count_answer(GwServer *server, int code) {
   __atomic_fetch_add(&server->answers[code / 100 % 6], 1, __ATOMIC_RELAXED);
 }
 
+static uint64_t patience(const Request *r) { return (uint64_t)(r->server->options->timeout * 1e9); }
+
+static void close_after(Request *r) { mg_disable_connection_keep_alive(r->connection); }
+
+/* In pieces, with a look at the clock between them; false when nobody takes them any more. */
+static bool send_bytes(Request *r, const char *bytes, size_t size) {
+  for (size_t sent = 0, some; sent < size; sent += some) {
+    some = size - sent < WRITE_BYTES ? size - sent : WRITE_BYTES;
+    if (gw_clock_ns() <= r->deadline_ns && mg_write(r->connection, bytes + sent, some) == (int)some)
+      continue;
+    close_after(r);
+    return false;
+  }
+  return true;
+}
+
+/* To HEAD all but the text. What follows a body that was not read is no request. */
 static int send_text(Request *r, int code, const char *type, const char *text, size_t size) {
+  char head[512];
+  int length = snprintf(
+      head, sizeof head, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
+      code, reason_of(code), type, size, code == 401 ? "WWW-Authenticate: Bearer\r\n" : "",
+      code == 503 ? "Retry-After: 1\r\n" : "", r->unread ? "Connection: close\r\n" : "");
+  bool whole = strcmp(r->info->request_method, "HEAD") != 0;
+  if (r->unread) close_after(r);
   count_answer(r->server, code);
-  mg_printf(r->connection, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
-            code, reason_of(code), type, size, code == 401 ? "WWW-Authenticate: Bearer\r\n" : "",
-            code == 503 ? "Retry-After: 1\r\n" : "");
-  mg_write(r->connection, text, size);
+  r->deadline_ns = gw_clock_ns() + patience(r);
+  if (send_bytes(r, head, (size_t)length) && whole) send_bytes(r, text, size);
   return code;
 }
 
@@ -116,16 +146,48 @@ static bool may_ask(const Request *r) {
   const char *header = mg_get_header(r->connection, "Authorization");
   size_t length = strlen(r->server->token);
   if (length == 0) return true;
-  if (!header || strncmp(header, bearer, sizeof bearer - 1) != 0) return false;
+  if (!header || strncasecmp(header, bearer, sizeof bearer - 1) != 0) return false;
   header += sizeof bearer - 1;
   return strlen(header) == length && same_text(header, r->server->token, length);
+}
+
+/* What the head says of the body: its length, once and in digits, or chunks. civetweb would take
+ * "5x" for 5, and the first of two. The code of an answer that was sent instead, or 0. */
+static int check_head(Request *r) {
+  int lengths = 0, chunks = 0;
+  bool digits = true;
+  for (int i = 0; i < r->info->num_headers; i++) {
+    const struct mg_header *header = &r->info->http_headers[i];
+    if (strcasecmp(header->name, "Transfer-Encoding") == 0) chunks++;
+    if (strcasecmp(header->name, "Content-Length") != 0) continue;
+    lengths++;
+    digits = digits && header->value[strspn(header->value, "0123456789")] == 0;
+  }
+  if (lengths + chunks == 1 && digits) return 0;
+  r->unread = true;
+  if (lengths + chunks == 0) return send_error(r, 411, "Content-Length is missing");
+  return send_error(r, 400, "Content-Length must be there once, as a number");
+}
+
+/* Who asks whether to send the body waits for a yes. */
+static int answer_expectation(Request *r) {
+  static const char yes[] = "HTTP/1.1 100 Continue\r\n\r\n";
+  const char *expected = mg_get_header(r->connection, "Expect");
+  if (!expected) return 0;
+  if (strcasecmp(expected, "100-continue") != 0)
+    return send_error(r, 417, "the server knows of no expectation but 100-continue");
+  send_bytes(r, yes, sizeof yes - 1);
+  return 0;
 }
 
 /* All of the body into r->body. The code of an answer that was sent instead, or 0. */
 static int read_body(Request *r) {
   uint64_t deadline = gw_clock_ns() + BODY_SECONDS * UINT64_C(1000000000);
-  int64_t announced = r->info->content_length; /* -1: in chunks */
+  int64_t announced = r->info->content_length; /* -1, where it is none: in chunks */
+  int code = check_head(r);
+  if (code != 0) return code;
   if (announced > BODY_BYTES) return send_error(r, 413, "the request is larger than 4 MiB");
+  if ((code = answer_expectation(r)) != 0) return code;
   while (announced < 0 || (int64_t)r->body.size < announced) {
     if (gw_text_reserve(&r->body, PIECE_BYTES) != GW_OK) return send_failure(r, GW_MEMORY);
     int got = mg_read(r->connection, r->body.data + r->body.size, PIECE_BYTES);
@@ -135,6 +197,7 @@ static int read_body(Request *r) {
     r->body.size += (size_t)got;
     if (r->body.size > BODY_BYTES) return send_error(r, 413, "the request is larger than 4 MiB");
   }
+  r->unread = announced < 0; /* the end of chunks may be an error */
   return 0;
 }
 
@@ -215,9 +278,11 @@ static int answer_whole(Exchange *x) {
 
 /* One event; false when nobody listens any more. Takes the JSON over. */
 static bool send_event(Exchange *x, json_t *event) {
+  Request *r = x->request;
   char *line = event ? gw_json_line(event) : NULL;
   json_decref(event);
-  bool sent = line && mg_printf(x->request->connection, "data: %s\n\n", line) > 0;
+  bool sent = line && send_bytes(r, "data: ", 6) && send_bytes(r, line, strlen(line)) &&
+              send_bytes(r, "\n\n", 2);
   free(line);
   return sent;
 }
@@ -244,17 +309,19 @@ static GwStatus stream_choices(Exchange *x, bool *gone) {
 }
 
 static int answer_stream(Exchange *x) {
-  struct mg_connection *connection = x->request->connection;
-  bool gone = false;
-  count_answer(x->request->server, 200);
-  mg_printf(connection, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-                        "Cache-Control: no-cache\r\nConnection: close\r\n\r\n");
+  static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                             "Cache-Control: no-cache\r\nConnection: close\r\n\r\n";
+  static const char done[] = "data: [DONE]\n\n";
+  Request *r = x->request;
+  count_answer(r->server, 200);
+  close_after(r);
+  bool gone = !send_bytes(r, head, sizeof head - 1);
   GwStatus status = stream_choices(x, &gone);
   if (status != GW_OK) send_event(x, gw_completion_error("server_error", gw_error_message()));
   if (status == GW_OK && !gone && x->completion.usage)
-    send_event(x, gw_completion_answer(x->id, x->request->server->name, json_array(),
+    send_event(x, gw_completion_answer(x->id, r->server->name, json_array(),
                                        gw_completion_usage(x->choices, x->count)));
-  if (status == GW_OK && !gone) mg_printf(connection, "data: [DONE]\n\n");
+  if (status == GW_OK && !gone) send_bytes(r, done, sizeof done - 1);
   return 200;
 }
 
@@ -302,19 +369,15 @@ static int answer_tokenizer_info(Request *r) {
                              gw_tokenizer_vocab_size(tokenizer)));
 }
 
-/* Ids of a text. It may be the name of a special token, but not have one in it. */
+/* Ids of a text; names of special tokens become these, as lm-eval and `godwit eval` expect. */
 static GwStatus tokenize(const GwTokenizer *tokenizer, const json_t *root, void *ids) {
   GwTokenIds *out = ids;
   const json_t *prompt = json_object_get(root, "prompt");
-  const char *text = json_string_value(prompt);
-  size_t size = json_string_length(prompt);
-  if (!text) return gw_fail(GW_INVALID, "'prompt' must be a text");
-  if (size <= NAME_BYTES) GW_TRY(gw_tokenizer_encode_special(tokenizer, text, size, out));
-  if (out->count == 1) return GW_OK;
-  out->count = 0;
+  if (!json_is_string(prompt)) return gw_fail(GW_INVALID, "'prompt' must be a text");
   if (json_is_true(json_object_get(root, "add_special_tokens")))
     GW_TRY(gw_token_ids_add(out, gw_tokenizer_end_of_text(tokenizer)));
-  return gw_tokenizer_encode(tokenizer, text, size, out);
+  return gw_tokenizer_encode_special(tokenizer, json_string_value(prompt),
+                                     json_string_length(prompt), out);
 }
 
 /* The body as JSON, read by one of the two functions; parsed by one thread at a time. */
@@ -384,20 +447,24 @@ static int answer_health(Request *r) {
                 : send_json(r, 200, json_pack("{s:s}", "status", "ok"));
 }
 
-static int answer_metrics(Request *r) {
+static GwStatus print_counts(const GwServer *server, GwEngineCounts counts, GwText *out) {
   static const struct {
     const char *name, *type, *help;
-  } rows[] = {{"godwit_serve_running", "gauge", "Completions in work."},
+  } rows[] = {{"godwit_serve_open", "gauge", "Requests that are being answered."},
+              {"godwit_serve_running", "gauge", "Completions in work."},
               {"godwit_serve_waiting", "gauge", "Completions that wait for a slot."},
               {"godwit_serve_completions_total", "counter", "Completions begun."},
               {"godwit_serve_prompt_tokens_total", "counter", "Tokens of prompts read."},
               {"godwit_serve_generated_tokens_total", "counter", "Tokens generated."},
               {"godwit_serve_passes_total", "counter", "Passes over the weights to generate."}};
-  GwEngineCounts counts;
+  const uint64_t values[] = {(uint64_t)__atomic_load_n(&server->open, __ATOMIC_RELAXED),
+                             (uint64_t)counts.running,
+                             (uint64_t)counts.waiting,
+                             counts.jobs,
+                             counts.prompt_tokens,
+                             counts.generated_tokens,
+                             counts.passes};
   char text[4096];
-  gw_engine_counts(r->server->engine, &counts);
-  const uint64_t values[] = {(uint64_t)counts.running, (uint64_t)counts.waiting, counts.jobs,
-                             counts.prompt_tokens,     counts.generated_tokens,  counts.passes};
   size_t size = 0;
   for (size_t i = 0; i < GW_COUNT_OF(rows); i++)
     size += (size_t)snprintf(text + size, sizeof text - size,
@@ -409,8 +476,32 @@ static int answer_metrics(Request *r) {
   for (int i = 2; i < 6; i++)
     size += (size_t)snprintf(text + size, sizeof text - size,
                              "godwit_serve_answers_total{status=\"%dxx\"} %" PRIu64 "\n", i,
-                             __atomic_load_n(&r->server->answers[i], __ATOMIC_RELAXED));
-  return send_text(r, 200, "text/plain; version=0.0.4; charset=utf-8", text, size);
+                             __atomic_load_n(&server->answers[i], __ATOMIC_RELAXED));
+  return gw_text_append(out, text, size);
+}
+
+/* What `godwit watch` tells of the run, where it can be read. */
+static GwStatus print_run(const GwServer *server, GwText *out) {
+  GwRunStatus run;
+  char *text = NULL;
+  if (gw_run_status(server->run, &run) != GW_OK) return GW_OK;
+  GW_TRY(gw_run_prometheus(&run, &text));
+  GwStatus status = gw_text_append(out, text, strlen(text));
+  free(text);
+  return status;
+}
+
+static int answer_metrics(Request *r) {
+  GwText text = {0};
+  GwEngineCounts counts;
+  gw_engine_counts(r->server->engine, &counts);
+  GwStatus status = print_counts(r->server, counts, &text);
+  if (status == GW_OK) status = print_run(r->server, &text);
+  int code = status != GW_OK ? send_failure(r, status)
+                             : send_text(r, 200, "text/plain; version=0.0.4; charset=utf-8",
+                                         text.data, text.size);
+  gw_text_deinit(&text);
+  return code;
 }
 
 /* ---- civetweb ---- */
@@ -426,12 +517,14 @@ static const Route routes[] = {{"/v1/completions", "POST", answer_completion},
 /* Whether one may ask comes first: a stranger learns nothing, not even which paths there are. */
 static int answer(Request *r) {
   const Route *route = NULL;
+  const char *method = r->info->request_method;
   int code;
   if (!may_ask(r)) return send_error(r, 401, "the token is missing or wrong");
   for (size_t i = 0; i < GW_COUNT_OF(routes); i++)
     if (strcmp(r->info->local_uri, routes[i].path) == 0) route = &routes[i];
   if (!route) return send_error(r, 404, "there is nothing at this path");
-  if (strcmp(r->info->request_method, route->method) != 0)
+  if (strcmp(method, "HEAD") == 0) method = "GET";
+  if (strcmp(method, route->method) != 0)
     return send_error(r, 405, route->method[0] == 'P' ? "this path is for POST" : "for GET");
   if (route->method[0] == 'P' && (code = read_body(r)) != 0) return code;
   return route->answer(r);
@@ -448,11 +541,20 @@ static void *answer_request(void *argument) {
  * 100 KiB, which is not for us to rely on: a request is answered on one of its own. */
 static int begin_request(struct mg_connection *connection) {
   const struct mg_request_info *info = mg_get_request_info(connection);
-  Request request = {.server = info->user_data, .connection = connection, .info = info};
+  GwServer *server = info->user_data;
+  Request request = {.server = server,
+                     .connection = connection,
+                     .info = info,
+                     .unread = info->content_length > 0 ||
+                               mg_get_header(connection, "Transfer-Encoding")};
   pthread_t thread;
-  if (pthread_create(&thread, NULL, answer_request, &request) != 0)
-    return send_error(&request, 503, "no thread for another request");
-  pthread_join(thread, NULL);
+  request.deadline_ns = gw_clock_ns() + patience(&request);
+  __atomic_fetch_add(&server->open, 1, __ATOMIC_RELAXED);
+  if (pthread_create(&thread, NULL, answer_request, &request) == 0)
+    pthread_join(thread, NULL);
+  else
+    request.code = send_error(&request, 503, "no thread for another request");
+  __atomic_fetch_sub(&server->open, 1, __ATOMIC_RELEASE);
   return request.code;
 }
 
@@ -490,7 +592,7 @@ GwStatus gw_http_start(GwServer *server, const char *listen, char *address_out, 
                            "num_threads",
                            threads,
                            "request_timeout_ms",
-                           "10000",
+                           STUCK_MS,
                            "keep_alive_timeout_ms",
                            "5000",
                            "enable_keep_alive",
@@ -504,6 +606,8 @@ GwStatus gw_http_start(GwServer *server, const char *listen, char *address_out, 
   struct mg_server_port port;
   if (!colon || strpbrk(listen, ",sr+ "))
     return gw_fail(GW_USAGE, "'%s' must be ADDRESS:PORT", listen);
+  if (listen[0] == '[' && !mg_check_feature(MG_FEATURES_IPV6))
+    return gw_fail(GW_UNSUPPORTED, "'%s': civetweb, as it is installed here, has no IPv6", listen);
   if (is_taken(listen, colon))
     return gw_fail(GW_BUSY, "%s: another server answers there; give another port", listen);
   GwHttp *http = calloc(1, sizeof *http);

@@ -10,7 +10,8 @@
 #include "godwit/log.h"
 #include "os/clock.h"
 
-enum { PROMPT_CHUNK = 256, LOOK_NS = 50000000, TOKEN_LEAST = 16 };
+/* GOODBYE_NS: for answers to those whose requests were ended. */
+enum { PROMPT_CHUNK = 256, LOOK_NS = 50000000, GOODBYE_NS = 1000000000, TOKEN_LEAST = 16 };
 
 GwServeOptions gw_serve_default(void) {
   return (GwServeOptions){
@@ -26,13 +27,14 @@ static GwStatus read_token(GwServer *server) {
   GW_TRY(gw_fs_read_all(gw_fs_disk(), path, 1 << 16, &text, &size));
   size_t length = 0;
   while (length < size && text[length] > ' ' && text[length] < 127) length++;
-  bool fits = length >= TOKEN_LEAST && length < sizeof server->token;
+  bool whole = length == size || text[length] == '\n' || text[length] == '\r';
+  bool fits = whole && length >= TOKEN_LEAST && length < sizeof server->token;
   if (fits) memcpy(server->token, text, length);
   free(text);
   return fits ? GW_OK
               : gw_fail(GW_INVALID,
-                        "%s: the first line must be a secret of %d to %zu characters, without "
-                        "spaces",
+                        "%s: the first line must be a secret of %d to %zu ASCII characters, "
+                        "without spaces",
                         path, TOKEN_LEAST, sizeof server->token - 1);
 }
 
@@ -53,6 +55,7 @@ static GwStatus name_model(GwServer *server, const char *path) {
   GW_TRY(gw_model_place(gw_fs_disk(), path, &place));
   size_t length = strlen(place.run);
   while (length > 1 && place.run[length - 1] == '/') place.run[--length] = 0;
+  strcpy(server->run, place.run);
   const char *slash = strrchr(place.run, '/'), *name = slash ? slash + 1 : place.run;
   if (server->options->name) name = server->options->name;
   if (!name[0] || strlen(name) >= sizeof server->name || gw_text_invalid_bytes(name, strlen(name)))
@@ -78,6 +81,12 @@ static GwStatus open_server(GwServer *server, const char *path) {
   return gw_engine_create(&server->model, backend, server->pool, &engine, &server->engine);
 }
 
+/* What the engine has made may still be on its way. */
+static void wait_for_answers(const GwServer *server, uint64_t deadline_ns) {
+  while (__atomic_load_n(&server->open, __ATOMIC_ACQUIRE) > 0 && gw_clock_ns() < deadline_ns)
+    gw_clock_sleep(LOOK_NS);
+}
+
 static GwStatus run_server(GwServer *server) {
   const GwServeOptions *options = server->options;
   char address[GW_SERVER_TEXT];
@@ -89,7 +98,9 @@ static GwStatus run_server(GwServer *server) {
   while (!options->stop || !*options->stop) gw_clock_sleep(LOOK_NS);
   gw_log(GW_LOG_INFO, "ending: requests in work have %.0f s", options->grace);
   __atomic_store_n(&server->ending, 1, __ATOMIC_RELAXED);
-  gw_engine_stop(server->engine, (uint64_t)(options->grace * 1e9));
+  uint64_t grace = (uint64_t)(options->grace * 1e9), deadline = gw_clock_ns() + grace + GOODBYE_NS;
+  gw_engine_stop(server->engine, grace);
+  wait_for_answers(server, deadline);
   gw_http_stop(http);
   return GW_OK;
 }

@@ -12,12 +12,14 @@ typedef struct {
   GwLoadedModel model;
   GwPool *pool;
   GwEngine *engine;
+  char run[GW_PATH_MAX];      /* the run's folder */
   char name[GW_SERVER_TEXT];  /* of the model */
   char token[GW_SERVER_TEXT]; /* that requests must bear; empty: none */
   int64_t started;            /* seconds since 1970 */
   uint64_t requests;          /* so far; changed atomically */
   uint64_t answers[6];        /* by the first digit of their status; likewise */
   int ending;                 /* likewise */
+  int open;                   /* requests that are being answered; likewise */
 } GwServer;
 
 typedef struct GwHttp GwHttp;

@@ -39,6 +39,28 @@ END
   status=${out%% *}
 }
 
+# Asks for a long stream and reads a little of it now and then, until nobody answers any more.
+slow_reader() {
+  python3 - "$url" <<'END'
+import json, socket, sys, time, urllib.request
+host, port = sys.argv[1].split("//")[1].split(":")
+body = json.dumps({"model": "run", "prompt": "a", "max_tokens": 1000000, "stream": True})
+link = socket.socket()
+link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+link.connect((host, int(port)))
+link.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+             % (len(body), body.encode()))
+began = time.time()
+while time.time() - began < 30:
+    link.recv(2048)
+    time.sleep(0.05)
+    if time.time() - began < 2: continue
+    if b"\ngodwit_serve_open 1\n" in urllib.request.urlopen(sys.argv[1] + "/metrics").read():
+        sys.exit(0)
+sys.exit(1)
+END
+}
+
 prepare_text 60000
 run train "$source/recipes/demo.yaml" model.layers=2 model.width=64 model.heads=2 \
   model.kv_heads=1 model.context=128 --data "$work/data" --run "$work/run" --steps 3
@@ -54,6 +76,15 @@ check "the server is still there" kill -0 $server
 stop
 check "it ends as it should" test $code -eq 0
 
+start --listen '[::1]:0'
+if has "$url" "http://[::1]:"; then
+  complete '{"model":"run","prompt":"a","max_tokens":3}'
+  check "an IPv6 address is served" test "$status" = 200
+  stop
+else
+  check "or it is said that it cannot be" grep -q "has no IPv6" "$work/log"
+fi
+
 start --slots 1 --queue 1 --timeout 3
 long='{"model":"run","prompt":"a","max_tokens":1000000,"temperature":0}'
 for i in 1 2; do
@@ -66,6 +97,7 @@ wait $(jobs -p | grep -v "^$server$")
 check "a request that takes too long is ended" grep -q 504 "$work/long1"
 complete '{"model":"run","prompt":"a","max_tokens":3}'
 check "and the next one is served" test "$status" = 200
+check "who reads slowly is left in time" slow_reader
 stop
 check "a server with timeouts ends" test $code -eq 0
 
@@ -82,9 +114,12 @@ check "and then the server ends" test $code -eq 0
 run serve "$work/run" --listen 0.0.0.0:0
 check "open to others without a token is misuse" test $code -eq 2
 check "and says what helps" has "$err" "--token-file"
-echo short >"$work/short"
-run serve "$work/run" --token-file "$work/short"
-check "a short secret is refused" has "$err" "a secret of 16 to"
+for secret in short '' "a-secret-of-24-characters and more" $'\ufeffa-secret-of-24-characters'; do
+  echo "$secret" >"$work/secret"
+  run serve "$work/run" --token-file "$work/secret"
+  check "'$secret' is refused as a secret" has "$err" "a secret of 16 to"
+  check "in one line" one_error
+done
 run serve "$work/run" --listen nowhere
 check "an address without a port is misuse" test $code -eq 2
 start

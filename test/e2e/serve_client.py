@@ -2,6 +2,7 @@
 serve_client.py URL TOKEN MODEL GODWIT RUN"""
 import http.client
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 
 URL, TOKEN, MODEL, GODWIT, RUN = sys.argv[1:]
 HOST, PORT = URL.split("//")[1].rsplit(":", 1)
+BEARER = "Authorization: Bearer %s\r\n" % TOKEN
 
 
 def ask(method, path, body=None, headers=None, raw=False):
@@ -37,6 +39,33 @@ def raw_socket(data):
     link = socket.create_connection((HOST, int(PORT)), timeout=30)
     link.sendall(data)
     return link
+
+
+def head(path, *lines, method="POST"):
+    text = "%s %s HTTP/1.1\r\nHost: x\r\n%s" % (method, path, BEARER)
+    return (text + "".join(line + "\r\n" for line in lines) + "\r\n").encode()
+
+
+def answers(*parts, pause=0, until=2):
+    """The status of every answer to the bytes, sent with pauses between the parts, and what was
+    read; the connection is read until it ends, or for so many seconds."""
+    link = raw_socket(parts[0])
+    for part in parts[1:]:
+        time.sleep(pause)
+        link.sendall(part)
+    link.settimeout(until)
+    data, ended = b"", False
+    try:
+        while not ended:
+            piece = link.recv(65536)
+            data, ended = data + piece, not piece
+    except TimeoutError:
+        pass
+    except OSError:
+        ended = True
+    link.close()
+    statuses = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) [A-Z]", data)]
+    return statuses, data, ended
 
 
 def gauge(name):
@@ -108,6 +137,8 @@ def echo_scores_the_prompt():
     name = json.loads(ask("GET", "/tokenizer_info")[1])["eos_token"]
     end = json.loads(ask("POST", "/tokenize", {"prompt": name})[1])["tokens"]
     assert len(end) == 1
+    inside = json.loads(ask("POST", "/tokenize", {"prompt": name + "the wind" + name})[1])
+    assert inside["tokens"] == end + ids + end
     headed = complete(prompt=end + ids, echo=True, logprobs=1, max_tokens=0)
     plain = complete(prompt="the wind", echo=True, logprobs=1, max_tokens=0)
     assert headed["choices"][0]["logprobs"]["token_logprobs"][1:] == \
@@ -176,6 +207,97 @@ def slow_clients_keep_nobody_waiting():
         link.close()
 
 
+def more_connections_than_threads_are_served_in_turn():
+    idle = [raw_socket(b"GET /health HTTP/1.1\r\nHo") for _ in range(200)]
+    assert complete(prompt="late", max_tokens=3)["choices"][0]["finish_reason"] == "length"
+    for link in idle:
+        link.close()
+
+
+BODY = json.dumps({"model": MODEL, "prompt": "a", "max_tokens": 3}).encode()
+LENGTH = "Content-Length: %d" % len(BODY)
+
+
+def lengths_are_checked():
+    path, cases = "/v1/completions", {
+        400: [["Content-Length: %dx" % len(BODY)], ["Content-Length: +%d" % len(BODY)],
+              [LENGTH, LENGTH], [LENGTH, "Content-Length: 5"],
+              ["Content-Length: 5", "Transfer-Encoding: chunked"]],
+        411: [[], ["Content-Length: -5"], ["Content-Length: "]],
+        413: [["Content-Length: 5000000"], ["Content-Length: 99999999999999999999"]],
+        417: [[LENGTH, "Expect: the-moon"]]}
+    for status, requests in cases.items():
+        for lines in requests:
+            statuses, data, ended = answers(head(path, *lines) + BODY)
+            assert statuses == [status] and ended, (lines, data)
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    assert answers(head(path, "Transfer-Encoding: chunked") + chunked)[0] == [200]
+    assert answers(head(path, "Transfer-Encoding: chunked") + b"zz\r\n" + BODY)[0] == [400]
+
+
+def connections_are_kept_and_ended():
+    good = head("/v1/completions", LENGTH) + BODY
+    health = head("/health", method="GET")
+    assert answers(good + health + good)[0] == [200, 200, 200]
+    statuses, data, ended = answers(head("/health", method="HEAD") + health)
+    assert statuses == [200, 200] and data.count(b"status") == 1 and not ended, data
+    assert answers(head("/health", method="PUT") + health)[0] == [405, 200]
+    stranger = good.replace(TOKEN.encode(), b"someone-else" * 2)
+    statuses, data, ended = answers(stranger, health, pause=0.2)
+    assert statuses == [401] and ended, data  # its body is not read, nor what follows
+    statuses, data, ended = answers(head("/v1/completions", LENGTH, "Expect: 100-continue"), BODY,
+                                    pause=0.2)
+    assert statuses == [100, 200], data
+    stream = BODY[:-1] + b', "stream": true}'
+    began = time.time()
+    assert answers(head("/v1/completions", "Content-Length: %d" % len(stream)) + stream)[2]
+    assert time.time() - began < 2
+    assert ask("GET", "/health", headers={"Authorization": "bearer " + TOKEN})[0] == 200
+
+
+def who_does_not_read_is_left():
+    body = json.dumps({"model": MODEL, "prompt": ["x"] * 4, "max_tokens": 1000000, "stream": True,
+                       "temperature": 0}).encode()
+    link = socket.socket()
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    link.connect((HOST, int(PORT)))
+    link.sendall(head("/v1/completions", "Content-Length: %d" % len(body)) + body)
+    for _ in range(100):
+        if gauge("godwit_serve_running") == 4:
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("not at work")
+    for _ in range(600):
+        if gauge("godwit_serve_running") == 0:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("still at work")
+    link.close()
+
+
+def metrics_are_those_of_server_and_run():
+    text = ask("GET", "/metrics")[1].decode()
+    assert text.endswith("\n") and "\n\n" not in text
+    types, family = {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            family = line.split()[2]
+            assert family not in types and len(line.split()) > 3, line
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name == family and name not in types and kind in ("counter", "gauge"), line
+            types[name] = kind
+        else:
+            sample = re.fullmatch(r'([a-z_]+)(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? (\S+)', line)
+            assert sample and sample[1] == family and family in types, line
+            float(sample[4])
+    assert types["godwit_serve_running"] == "gauge" and types["godwit_step"] == "gauge"
+    assert 'godwit_step{run="%s"} 3\n' % MODEL in text
+    assert 'godwit_state{run="%s",state="running"} 0\n' % MODEL in text
+
+
 def who_leaves_is_not_worked_for():
     body = json.dumps({"model": MODEL, "prompt": "x", "max_tokens": 1000000, "stream": True,
                        "temperature": 0})
@@ -194,7 +316,9 @@ def who_leaves_is_not_worked_for():
 for test in (texts_are_those_of_generate, requests_at_once_get_what_they_get_alone,
              streams_are_the_same_text, echo_scores_the_prompt, strangers_are_turned_away,
              bad_requests_are_named, large_requests_are_refused, slow_clients_keep_nobody_waiting,
-             who_leaves_is_not_worked_for):
+             more_connections_than_threads_are_served_in_turn, lengths_are_checked,
+             connections_are_kept_and_ended, metrics_are_those_of_server_and_run,
+             who_leaves_is_not_worked_for, who_does_not_read_is_left):
     try:
         test()
         print("PASS", test.__name__)

@@ -261,6 +261,7 @@ static void what_is_wrong_with_a_request_is_said(void **state) {
        "'temperature' must be a number"},
       {"{\"model\":\"m\",\"prompt\":\"a\",\"top_p\":0}", "'top_p' must be a number"},
       {"{\"model\":\"m\",\"prompt\":\"a\",\"logprobs\":21}", "from 0 to 20"},
+      {"{\"model\":\"m\",\"prompt\":\"a\",\"logprobs\":0,\"max_tokens\":4097}", "up to 4096"},
       {"{\"model\":\"m\",\"prompt\":\"a\",\"echo\":1}", "'echo' must be true or false"},
       {"{\"model\":\"m\",\"prompt\":\"a\",\"stop\":[\"\"]}", "'stop' must be"},
       {"{\"model\":\"m\",\"prompt\":\"a\",\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}",
