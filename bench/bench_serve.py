@@ -38,15 +38,16 @@ def make_model(godwit, folder, name):
                     "--steps", "0"], check=True, capture_output=True)
 
 
-def generate_seconds(godwit, run, tokens):
+def generate_seconds(godwit, run, seed, tokens):
     start = time.monotonic()
-    subprocess.run([godwit, "generate", run, "--prompt", PROMPT, "--tokens", str(tokens)],
-                   check=True, capture_output=True)
+    subprocess.run([godwit, "generate", run, "--prompt", PROMPT, "--tokens", str(tokens),
+                    "--seed", str(seed)], check=True, capture_output=True)
     return time.monotonic() - start
 
 
-def generate_rate(godwit, run):
-    return (TOKENS - 1) / (generate_seconds(godwit, run, TOKENS) - generate_seconds(godwit, run, 1))
+def generate_rate(godwit, run, seed):
+    return (TOKENS - 1) / (generate_seconds(godwit, run, seed, TOKENS) -
+                           generate_seconds(godwit, run, seed, 1))
 
 
 def request(address, model, seed, counts):
@@ -57,17 +58,26 @@ def request(address, model, seed, counts):
     counts.append(answer["usage"]["completion_tokens"])
 
 
-def serve_rate(address, model, at_once):
+def find_seed(address, model):
+    """Of a text that does not end before all its tokens are there."""
+    seed, counts = 0, [0]
+    while counts[-1] != TOKENS:
+        seed += 1
+        request(address, model, seed, counts)
+    return seed
+
+
+def serve_rate(address, model, seed, at_once):
     counts = []
     threads = [threading.Thread(target=request, args=(address, model, seed, counts))
-               for seed in range(1, at_once + 1)]
+               for _ in range(at_once)]
     start = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    if len(counts) != at_once:
-        raise SystemExit("a request failed")
+    if counts != [TOKENS] * at_once:
+        raise SystemExit(f"{at_once} requests for {TOKENS} tokens each got {counts}")
     return sum(counts) / (time.monotonic() - start)
 
 
@@ -79,11 +89,12 @@ def measure(godwit, folder, name, rounds):
                               stderr=subprocess.DEVNULL, text=True)
     try:
         address = server.stdout.readline().strip().partition("//")[2]
-        rates = {}
+        rates, seed = {}, find_seed(address, name)
         for _ in range(rounds):
-            rates.setdefault("generate", []).append(generate_rate(godwit, run))
+            rates.setdefault("generate", []).append(generate_rate(godwit, run, seed))
             for at_once in AT_ONCE:
-                rates.setdefault(at_once, []).append(serve_rate(address, name, at_once))
+                rates.setdefault(at_once, []).append(serve_rate(address, name, seed,
+                                                                  at_once))
     finally:
         server.terminate()
         server.wait()

@@ -33,7 +33,8 @@ struct GwJob {
   uint8_t *tokens; /* GwJobToken, of each only as much as the request asks for */
   size_t count, capacity, taken;
   GwJobEnd end;
-  bool closed; /* nobody reads it any more */
+  pthread_cond_t news; /* for the one who reads it */
+  bool closed;         /* nobody reads it any more */
   GwStatus status;
   char message[256];
   GwJob *next; /* of those that wait */
@@ -53,8 +54,8 @@ struct GwEngine {
   pthread_t thread;
   bool started;
   pthread_mutex_t lock;
-  pthread_cond_t work, news; /* for the engine; for those who wait for tokens */
-  GwJob *first, *last;       /* jobs that wait */
+  pthread_cond_t work; /* for the engine's thread */
+  GwJob *first, *last; /* jobs that wait */
   bool stopping, abandon;
   GwEngineCounts counts;
 };
@@ -62,6 +63,7 @@ struct GwEngine {
 /* ---- jobs ---- */
 
 static void free_job(GwJob *job) {
+  pthread_cond_destroy(&job->news);
   free(job->prompt);
   free(job->tokens);
   free(job);
@@ -70,7 +72,7 @@ static void free_job(GwJob *job) {
 /* The outcome so far is all there will be. The lock is held; who waits is told. */
 static void end_job(GwJob *job, GwJobEnd end) {
   job->end = end;
-  pthread_cond_broadcast(&job->engine->news);
+  pthread_cond_signal(&job->news);
 }
 
 static void fail_job(GwJob *job, GwStatus status) {
@@ -95,7 +97,7 @@ static GwStatus add_token(GwJob *job, const GwJobToken *token) {
     status = gw_fail(GW_MEMORY, "no memory for %zu tokens", job->count + 1);
   else
     memcpy(job->tokens + job->count++ * bytes, token, bytes);
-  pthread_cond_broadcast(&engine->news);
+  pthread_cond_signal(&job->news);
   pthread_mutex_unlock(&engine->lock);
   return status;
 }
@@ -112,6 +114,7 @@ GwStatus gw_engine_submit(GwEngine *engine, const GwJobRequest *request, GwJob *
   memcpy(prompt, request->prompt, (size_t)request->prompt_count * sizeof *prompt);
   *job = (GwJob){.engine = engine, .request = *request, .prompt = prompt, .slot = -1};
   job->request.prompt = prompt;
+  pthread_cond_init(&job->news, NULL);
   job->rng = gw_rng(request->seed, 0);
   if (engine->options.patience) job->deadline_ns = gw_clock_ns() + engine->options.patience;
   GwStatus status = GW_OK;
@@ -142,7 +145,7 @@ GwStatus gw_job_next(GwJob *job, GwJobToken *out, GwJobEnd *end) {
   GwEngine *engine = job->engine;
   pthread_mutex_lock(&engine->lock);
   while (job->taken == job->count && job->end == GW_JOB_RUNS)
-    pthread_cond_wait(&engine->news, &engine->lock);
+    pthread_cond_wait(&job->news, &engine->lock);
   bool more = job->taken < job->count;
   if (more) memcpy(out, job->tokens + job->taken++ * token_bytes(job), token_bytes(job));
   *end = more ? GW_JOB_RUNS : job->end;
@@ -428,7 +431,6 @@ GwStatus gw_engine_create(const GwLoadedModel *model, const GwBackend *backend, 
   engine->options = *options;
   pthread_mutex_init(&engine->lock, NULL);
   pthread_cond_init(&engine->work, NULL);
-  pthread_cond_init(&engine->news, NULL);
   GwStatus status = engine_init(engine, backend);
   if (status == GW_OK)
     *out = engine;
@@ -462,7 +464,6 @@ void gw_engine_destroy(GwEngine *engine) {
   free(engine->slots);
   free(engine->step_slots);
   free(engine->step_tokens);
-  pthread_cond_destroy(&engine->news);
   pthread_cond_destroy(&engine->work);
   pthread_mutex_destroy(&engine->lock);
   free(engine);

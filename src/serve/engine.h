@@ -60,8 +60,8 @@ void gw_engine_destroy(GwEngine *engine);
 
 /* GW_BUSY when the queue is full or the engine is about to end. */
 GwStatus gw_engine_submit(GwEngine *engine, const GwJobRequest *request, GwJob **out);
-/* Waits for the job's next token. *end is GW_JOB_RUNS when *out is one; otherwise nothing more
- * comes. Of a job that failed the status is that of the failure. */
+/* Waits for the job's next token, in one thread at a time. *end is GW_JOB_RUNS when *out is one;
+ * otherwise nothing more comes. Of a job that failed the status is that of the failure. */
 GwStatus gw_job_next(GwJob *job, GwJobToken *out, GwJobEnd *end);
 /* Ends the job if it is not done, and frees it; NULL is fine. */
 void gw_job_close(GwJob *job);

@@ -45,4 +45,8 @@ check "it times tokens" has "$out" "a token"
 check "it times the prompt" has "$out" "128-token prompt"
 check "it writes its results" grep -q token_ns "$work/generate.json"
 
+measure python3 "$source/bench/bench_serve.py" "$binary/godwit" --quick
+check "bench_serve.py succeeds" test $code -eq 0
+check "it serves many at once" has "$out" "serve, 16 at once"
+
 finish

@@ -44,7 +44,8 @@ slow_reader() {
   python3 - "$url" <<'END'
 import json, socket, sys, time, urllib.request
 host, port = sys.argv[1].split("//")[1].split(":")
-body = json.dumps({"model": "run", "prompt": "a", "max_tokens": 1000000, "stream": True})
+body = json.dumps({"model": "run", "prompt": "a", "max_tokens": 1000000, "stream": True,
+                   "temperature": 0})
 link = socket.socket()
 link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 link.connect((host, int(port)))
