@@ -43,7 +43,8 @@ test-interop: ## what godwit writes and serves, read by transformers, lm-eval an
 	@tools/install-packages.sh test
 	@tools/build.sh gcc
 	@venv=$$(tools/peers.sh interop) && \
-	  { [ "$(LLAMA_CPP)" != yes ] || tools/peers.sh llama-cpp >/dev/null; } && \
+	  { [ "$(LLAMA_CPP)" != yes ] || \
+	    { tools/install-packages.sh llama-cpp && tools/peers.sh llama-cpp >/dev/null; }; } && \
 	  "$$venv/bin/python" test/interop/interop_test.py build/gcc test/golden/interop \
 	    $(if $(filter write,$(GOLDEN)),--write-golden)
 	@venv=$$(tools/peers.sh lm-eval) && "$$venv/bin/python" test/interop/lm_eval_test.py build/gcc

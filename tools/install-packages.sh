@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-group=${1:?usage: tools/install-packages.sh build|demo|test|deb|check}
+group=${1:?usage: tools/install-packages.sh build|demo|test|deb|check|llama-cpp}
 
 # The names in packages.txt of this group, each with its proof: "gcc gcc", "zlib1g-dev lib:zlib".
 wanted() {

@@ -66,7 +66,7 @@ check "what it began with is no longer needed" test "$(state_hash "$work/parts")
 mv "$work/import.aside" "$work/import"
 rm -r "$work"/parts/checkpoints/*
 train parts --resume
-check "without any checkpoint it does not begin at random" test $code -eq 1
+check "without any checkpoint it does not begin at random" has "$err" "holds no checkpoint"
 train random --init-from "$work/import" --resume
 check "a run that began otherwise is not resumed so" has "$err" "began without --init-from"
 

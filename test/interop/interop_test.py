@@ -11,6 +11,7 @@ that are made now; --write-golden puts these there, when all have read them.
 """
 
 import filecmp
+import json
 import pathlib
 import shutil
 import struct
@@ -20,8 +21,6 @@ import tempfile
 import interop_llama_cpp as llama
 from interop_common import (GREEDY, MODELS, SIZES, Godwit, check, largest_gap, marked_texts,
                             odd_texts, read_json, run, words_text)
-
-import json
 
 TOLERANCE = 1e-4
 
