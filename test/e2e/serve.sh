@@ -103,11 +103,17 @@ stop
 check "a server with timeouts ends" test $code -eq 0
 
 start --grace 20
-last='{"model":"run","prompt":"a","max_tokens":20000,"temperature":0}'
+last='{"model":"run","prompt":"a","max_tokens":40000,"temperature":0}'
 (complete "$last"; echo "$status" >"$work/last") &
 client=$!
 sleep 0.5
-stop
+kill -TERM $server
+sleep 0.2
+complete '{"model":"run","prompt":"a"}'
+check "a server that ends takes no new requests" test "$status" = 503
+check "and says so" has "$out" "about to end"
+wait $server
+code=$?
 wait $client
 check "a request in work is finished first" grep -q 200 "$work/last"
 check "and then the server ends" test $code -eq 0
