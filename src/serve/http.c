@@ -25,7 +25,8 @@ enum {
   BODY_BYTES = 4 << 20,
   BODY_SECONDS = 20,
   READ_BYTES = 16,
-  WRITE_BYTES = 1 << 14
+  WRITE_BYTES = 1 << 14,
+  ERROR_NS = 1000000000 /* in which an error goes out */
 };
 #define STUCK_MS "10000"
 
@@ -314,6 +315,7 @@ static int answer_stream(Exchange *x) {
                              "Cache-Control: no-cache\r\nConnection: close\r\n\r\n";
   static const char done[] = "data: [DONE]\n\n";
   Request *r = x->request;
+  r->deadline_ns = gw_clock_ns() + patience(r) + ERROR_NS; /* the jobs' ends come before */
   count_answer(r->server, 200);
   close_after(r);
   bool gone = !send_bytes(r, head, sizeof head - 1);

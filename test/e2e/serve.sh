@@ -96,6 +96,8 @@ complete '{"model":"run","prompt":"a"}'
 check "who would wait for too long is told so" test "$status" = 503
 wait $(jobs -p | grep -v "^$server$")
 check "a request that takes too long is ended" grep -q 504 "$work/long1"
+complete "${long%\}},\"stream\":true}"
+check "a stream says so" has "$out" "the request took too long"
 complete '{"model":"run","prompt":"a","max_tokens":3}'
 check "and the next one is served" test "$status" = 200
 check "who reads slowly is left in time" slow_reader
