@@ -3,14 +3,14 @@
 to `godwit serve`, 64 tokens each, beside those of `godwit generate`, which makes one text after the
 other. Models of random parameters: a tiny one and GPT-2 124M. Of `generate` the time is what 64
 tokens take more than one, so that opening the model does not count; of the server it is all from
-the first request to the last answer. Medians over the rounds.
+the first request to the last answer. The best of the rounds, which other work on the machine
+disturbs least.
 
 bench_serve.py GODWIT [--rounds N] [--quick]"""
 import argparse
 import http.client
 import json
 import pathlib
-import statistics
 import subprocess
 import tempfile
 import threading
@@ -45,11 +45,6 @@ def generate_seconds(godwit, run, seed, tokens):
     return time.monotonic() - start
 
 
-def generate_rate(godwit, run, seed):
-    return (TOKENS - 1) / (generate_seconds(godwit, run, seed, TOKENS) -
-                           generate_seconds(godwit, run, seed, 1))
-
-
 def request(address, model, seed, counts):
     link = http.client.HTTPConnection(address, timeout=600)
     link.request("POST", "/v1/completions", json.dumps(
@@ -81,6 +76,10 @@ def serve_rate(address, model, seed, at_once):
     return sum(counts) / (time.monotonic() - start)
 
 
+def show(name, way, rate, alone):
+    print(f"{name:<10} {way:<18} {rate:>10.1f} {rate / alone:>11.2f}", flush=True)
+
+
 def measure(godwit, folder, name, rounds):
     run = folder / name
     make_model(godwit, folder, name)
@@ -89,33 +88,33 @@ def measure(godwit, folder, name, rounds):
                               stderr=subprocess.DEVNULL, text=True)
     try:
         address = server.stdout.readline().strip().partition("//")[2]
-        rates, seed = {}, find_seed(address, name)
+        seed = find_seed(address, name)
+        whole, one, rates = [], [], {at_once: [] for at_once in AT_ONCE}
         for _ in range(rounds):
-            rates.setdefault("generate", []).append(generate_rate(godwit, run, seed))
+            whole.append(generate_seconds(godwit, run, seed, TOKENS))
+            one.append(generate_seconds(godwit, run, seed, 1))
             for at_once in AT_ONCE:
-                rates.setdefault(at_once, []).append(serve_rate(address, name, seed,
-                                                                  at_once))
+                rates[at_once].append(serve_rate(address, name, seed, at_once))
     finally:
         server.terminate()
         server.wait()
-    alone = statistics.median(rates["generate"])
-    for way, values in rates.items():
-        title = "generate" if way == "generate" else f"serve, {way} at once"
-        rate = statistics.median(values)
-        print(f"{name:<10} {title:<18} {rate:>10.1f} {rate / alone:>11.2f}", flush=True)
+    alone = (TOKENS - 1) / (min(whole) - min(one))
+    show(name, "generate", alone, alone)
+    for at_once in AT_ONCE:
+        show(name, f"serve, {at_once} at once", max(rates[at_once]), alone)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("godwit", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one round with the tiny model")
+    parser.add_argument("--quick", action="store_true", help="two rounds with the tiny model")
     arguments = parser.parse_args()
     print(f"{'model':<10} {'way':<18} {'tokens/s':>10} {'x generate':>11}")
     with tempfile.TemporaryDirectory() as folder:
         for name in ["tiny"] if arguments.quick else MODELS:
             measure(arguments.godwit.resolve(), pathlib.Path(folder), name,
-                    1 if arguments.quick else arguments.rounds)
+                    2 if arguments.quick else arguments.rounds)
 
 
 if __name__ == "__main__":

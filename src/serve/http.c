@@ -16,15 +16,17 @@
 #include "os/clock.h"
 #include "serve/server.h"
 
-/* CONNECTIONS: threads, so also requests at once. Those that are slow to send theirs hold one for
- * BODY_SECONDS at most, those that do not read the answer for STUCK_MS, those that read it slowly
- * for as long as a request may take. */
+/* CONNECTIONS: threads, so also requests at once. Those that send or take nothing hold one for
+ * STUCK_MS, those that are slow to send theirs for BODY_SECONDS and READ_BYTES times STUCK_MS at
+ * most, as civetweb reads until all that was asked for is there; those that are slow to read the
+ * answer for as long as a request may take. */
 enum {
   CONNECTIONS = 128,
   BODY_BYTES = 4 << 20,
   BODY_SECONDS = 20,
-  PIECE_BYTES = 1 << 16,
-  WRITE_BYTES = 1 << 14
+  READ_BYTES = 16,
+  WRITE_BYTES = 1 << 14,
+  ERROR_NS = 1000000000 /* in which an error goes out */
 };
 #define STUCK_MS "10000"
 
@@ -189,8 +191,8 @@ static int read_body(Request *r) {
   if (announced > BODY_BYTES) return send_error(r, 413, "the request is larger than 4 MiB");
   if ((code = answer_expectation(r)) != 0) return code;
   while (announced < 0 || (int64_t)r->body.size < announced) {
-    if (gw_text_reserve(&r->body, PIECE_BYTES) != GW_OK) return send_failure(r, GW_MEMORY);
-    int got = mg_read(r->connection, r->body.data + r->body.size, PIECE_BYTES);
+    if (gw_text_reserve(&r->body, READ_BYTES) != GW_OK) return send_failure(r, GW_MEMORY);
+    int got = mg_read(r->connection, r->body.data + r->body.size, READ_BYTES);
     if (got <= 0 && announced < 0) break;
     if (got <= 0 || gw_clock_ns() > deadline)
       return send_error(r, 408, "the request did not arrive in time");
@@ -313,6 +315,7 @@ static int answer_stream(Exchange *x) {
                              "Cache-Control: no-cache\r\nConnection: close\r\n\r\n";
   static const char done[] = "data: [DONE]\n\n";
   Request *r = x->request;
+  r->deadline_ns = gw_clock_ns() + patience(r) + ERROR_NS; /* the jobs' ends come before */
   count_answer(r->server, 200);
   close_after(r);
   bool gone = !send_bytes(r, head, sizeof head - 1);

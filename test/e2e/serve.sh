@@ -39,6 +39,18 @@ END
   status=${out%% *}
 }
 
+# until_line LINE: waits until /metrics has that line
+until_line() {
+  for _ in $(seq 200); do
+    exec 3<>"/dev/tcp/127.0.0.1/${url##*:}"
+    printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3
+    metrics=$(cat <&3)
+    exec 3>&-
+    [[ $'\n'$metrics$'\n' == *$'\n'$1$'\n'* ]] && return
+    sleep 0.05
+  done
+}
+
 # Asks for a long stream and reads a little of it now and then, until nobody answers any more.
 slow_reader() {
   python3 - "$url" <<'END'
@@ -86,28 +98,36 @@ else
   check "or it is said that it cannot be" grep -q "has no IPv6" "$work/log"
 fi
 
-start --slots 1 --queue 1 --timeout 3
+start --slots 1 --queue 1 --timeout 5
 long='{"model":"run","prompt":"a","max_tokens":1000000,"temperature":0}'
-for i in 1 2; do
-  (complete "$long" && echo "$status" >"$work/long$i") &
-  sleep 0.5
-done
+(complete "$long" && echo "$status" >"$work/long1") &
+until_line "godwit_serve_running 1"
+(complete "$long" && echo "$status" >"$work/long2") &
+until_line "godwit_serve_waiting 1"
 complete '{"model":"run","prompt":"a"}'
 check "who would wait for too long is told so" test "$status" = 503
 wait $(jobs -p | grep -v "^$server$")
 check "a request that takes too long is ended" grep -q 504 "$work/long1"
+complete "${long%\}},\"stream\":true}"
+check "a stream says so" has "$out" "the request took too long"
 complete '{"model":"run","prompt":"a","max_tokens":3}'
 check "and the next one is served" test "$status" = 200
 check "who reads slowly is left in time" slow_reader
 stop
 check "a server with timeouts ends" test $code -eq 0
 
-start --grace 20
-last='{"model":"run","prompt":"a","max_tokens":20000,"temperature":0}'
+start --grace 60
+last='{"model":"run","prompt":"a","max_tokens":40000,"temperature":0}'
 (complete "$last"; echo "$status" >"$work/last") &
 client=$!
-sleep 0.5
-stop
+until_line "godwit_serve_running 1"
+kill -TERM $server
+sleep 0.2
+complete '{"model":"run","prompt":"a"}'
+check "a server that ends takes no new requests" test "$status" = 503
+check "and says so" has "$out" "about to end"
+wait $server
+code=$?
 wait $client
 check "a request in work is finished first" grep -q 200 "$work/last"
 check "and then the server ends" test $code -eq 0

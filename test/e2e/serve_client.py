@@ -277,6 +277,31 @@ def who_does_not_read_is_left():
     link.close()
 
 
+class Dribbler(threading.Thread):
+    """Sends a body byte by byte, until it is answered; meanwhile the others are served."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.link = raw_socket(head("/v1/completions", "Content-Length: 100000"))
+        self.answer = b""
+        self.start()
+
+    def run(self):
+        self.link.settimeout(0.2)
+        for _ in range(300):
+            try:
+                self.link.sendall(b"x")
+                self.answer = self.link.recv(100)
+                return
+            except TimeoutError:
+                pass
+
+
+def bodies_that_drip_are_refused():
+    dribbler.join()
+    assert b" 408 " in dribbler.answer, dribbler.answer
+
+
 def metrics_are_those_of_server_and_run():
     text = ask("GET", "/metrics")[1].decode()
     assert text.endswith("\n") and "\n\n" not in text
@@ -313,12 +338,14 @@ def who_leaves_is_not_worked_for():
     raise AssertionError("still at work")
 
 
+dribbler = Dribbler()
 for test in (texts_are_those_of_generate, requests_at_once_get_what_they_get_alone,
              streams_are_the_same_text, echo_scores_the_prompt, strangers_are_turned_away,
              bad_requests_are_named, large_requests_are_refused, slow_clients_keep_nobody_waiting,
              more_connections_than_threads_are_served_in_turn, lengths_are_checked,
              connections_are_kept_and_ended, metrics_are_those_of_server_and_run,
-             who_leaves_is_not_worked_for, who_does_not_read_is_left):
+             who_leaves_is_not_worked_for, who_does_not_read_is_left,
+             bodies_that_drip_are_refused):
     try:
         test()
         print("PASS", test.__name__)

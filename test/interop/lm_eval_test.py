@@ -61,10 +61,10 @@ def made_items():
 
     numbers = range(ITEMS)
     return {
-        "hellaswag": [{"activity_label": text(2), "ctx_a": text(150 if i == 3 else 9) + ".",
+        "hellaswag": [{"activity_label": text(2), "ctx_a": text(250 if i == 3 else 9) + ".",
                        "ctx_b": text(i % 3), "label": str(i % 4),
                        "endings": [text(n) + "." for n in (3, 4, 5, 6)]} for i in numbers],
-        "lambada": [{"text": text(150 if i == 3 else 30)} for i in numbers],
+        "lambada": [{"text": text(250 if i == 3 else 30)} for i in numbers],
         "blimp": [{"sentence_good": text(5), "sentence_bad": text(6)} for _ in numbers],
         "arc": [{"question": text(6) + "?", "answerKey": "ABC"[i % 3],
                  "choices": {"text": [text(1), text(2), text(2)], "label": ["A", "B", "C"]}}
