@@ -47,7 +47,7 @@ static GwStatus reserve_stream(GwCorpus *corpus, GwSplit split, size_t count) {
   return gw_fail(GW_MEMORY, "no memory to open %s", corpus->dir);
 }
 
-/* The shard that the stream has room for now has been opened. */
+/* Counts the shard behind the last one, which the caller has just opened, into the stream. */
 static void end_shard(Stream *stream) {
   size_t i = stream->count++;
   stream->starts[i + 1] = stream->starts[i] + stream->shards[i].tokens;
