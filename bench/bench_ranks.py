@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-RECIPE = ["model.layers=6", "model.width=192", "model.heads=6", "model.context=64",
+RECIPE = ["dtype=f32", "model.layers=6", "model.width=192", "model.heads=6", "model.context=64",
           "train.lanes=8", "train.lane_batch=4", "train.validate_every=0", "train.log_every=0",
           "train.checkpoint_every=50", "model.dropout=0"]
 WAYS = {"one process, 2 threads": ["--threads", "2"],

@@ -164,5 +164,5 @@ train_undisturbed() {
 # The two families as recipes that train in a second. Use: run train "${llama[@]}" --data ...
 small=(model.layers=2 model.width=32 model.heads=4 model.context=16 train.steps=50 train.lanes=2
   train.lane_batch=2 train.schedule.warmup_steps=5 train.validate_every=0)
-llama=("$source/recipes/demo.yaml" "${small[@]}" model.kv_heads=2)
+llama=("$source/recipes/demo.yaml" dtype=f32 "${small[@]}" model.kv_heads=2)
 gpt2=("$source/recipes/shakespeare-cpu.yaml" "${small[@]}" model.dropout=0.1)

@@ -10,9 +10,9 @@ seed=${4:-1}
 folder=${5:-$work}
 echo "seed $seed"
 
-recipe=("$source/recipes/demo.yaml" train.lanes=4 train.lane_batch=4 train.validate_every=0
-  train.validate_tokens=4096 train.snapshot_every=1 train.checkpoint_every=10 train.log_every=100
-  "train.steps=$((faults * 20))")
+recipe=("$source/recipes/demo.yaml" dtype=f32 train.lanes=4 train.lane_batch=4
+  train.validate_every=0 train.validate_tokens=4096 train.snapshot_every=1
+  train.checkpoint_every=10 train.log_every=100 "train.steps=$((faults * 20))")
 prepare_text 200000
 run chaos "${recipe[@]}" --data "$work/data" --run "$folder/useful" --ranks 4 \
   --faults "$faults" --seed "$seed" --json
