@@ -44,15 +44,15 @@ GwValueId gw__attention(GwModelBuilder *b, int layer, GwValueId q, GwValueId k, 
   const GwModelRecipe *m = b->model;
   GwAttentionShape shape = {m->heads, m->kv_heads, b->context, m->window, b->operands};
   if (!b->base) return gw_attention(b->p, q, k, v, b->positions, shape);
-  int64_t kv_width = (int64_t)gw_model_head_width(m) * m->kv_heads;
-  GwType cache = gw_type_2d(GW_F32, b->slots * b->context, kv_width);
+  int64_t rows = b->slots * m->kv_heads * b->context;
+  GwType cache = gw_type_2d(GW_F32, rows, gw_model_head_width(m));
   char name[GW_NAME_MAX];
   snprintf(name, sizeof name, "cache.%d.k", layer);
   GwValueId k_cache = gw_value_add(b->p, GW_CLASS_STATE, cache, name);
   snprintf(name, sizeof name, "cache.%d.v", layer);
   GwValueId v_cache = gw_value_add(b->p, GW_CLASS_STATE, cache, name);
-  gw_cache_append(b->p, k, k_cache, b->base);
-  gw_cache_append(b->p, v, v_cache, b->base);
+  gw_cache_append(b->p, k, k_cache, b->base, b->context);
+  gw_cache_append(b->p, v, v_cache, b->base, b->context);
   return gw_attention_cached(b->p, q, k_cache, v_cache, b->positions, b->base, shape);
 }
 

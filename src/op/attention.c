@@ -8,10 +8,11 @@
  *   (+ 0 turns a -0 into +0, so that skipping a masked key or adding its zero is the same.)
  *
  * attention         q [N,H·D], k and v [N,Hkv·D], N = B·T; y [N,H·D], lse [N,H]
- * attention_cached  N/S queries of each of S sequences; keys and values in caches [slots·T,Hkv·D],
- *                   where a sequence has a slot of T rows; query i of sequence s stands at row
- *                   base[s] + i. Row for row the same arithmetic, hence the same bits.
- * cache_append      cache[base[s] + i,:] = x[s N/S + i,:]
+ * attention_cached  N/S queries of each of S sequences; keys and values in caches [slots·Hkv·T,D],
+ *                   where a sequence has a slot of T rows for each kv head, so that a head is read
+ *                   from one piece of memory. Query i of sequence s is token base[s] % T + i of slot
+ *                   base[s] / T. Row for row the same arithmetic, hence the same bits.
+ * cache_append      token base[s] + i of the cache = x[s N/S + i,:], a row for each kv head
  * attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j = dy·v_j,
  *                   ds_j = p_j (dp_j - delta) scale;  dq_i = Σ_j ds_j k_j + 0;
  *                   dk_j = Σ_h Σ_i ds q_i + 0, dv_j = Σ_h Σ_i p dy_i + 0 over the heads of the
@@ -39,16 +40,17 @@ static Layout layout_of(const GwShapes *s, double window, double operands) {
   return a;
 }
 
-static GwStatus check_heads(const char *op, const GwShapes *s, double operands) {
+/* `by_head`: k and v have a row for each kv head. */
+static GwStatus check_heads(const char *op, const GwShapes *s, bool by_head, double operands) {
   GW_REQUIRE(gw_attr_whole(s->attr[0], 1) && gw_attr_whole(s->attr[1], 1), op,
              "heads and kv_heads must be whole numbers");
   int64_t heads = (int64_t)s->attr[0], kv_heads = (int64_t)s->attr[1];
   GW_REQUIRE(heads % kv_heads == 0, op, "kv_heads must divide heads");
   GW_REQUIRE(s->in[0].rank == 2 && gw_columns(&s->in[0]) % heads == 0, op, "q must be [N,H D]");
-  int64_t kv_width = gw_columns(&s->in[0]) / heads * kv_heads;
+  int64_t kv_width = gw_columns(&s->in[0]) / heads * (by_head ? 1 : kv_heads);
   GW_REQUIRE(s->in[1].rank == 2 && gw_columns(&s->in[1]) == kv_width &&
                  gw_type_equal(&s->in[1], &s->in[2]),
-             op, "k and v must be [rows,Hkv D]");
+             op, by_head ? "k and v must be [rows,D]" : "k and v must be [rows,Hkv D]");
   GW_REQUIRE(gw_is_vector(&s->in[3], gw_rows(&s->in[0])), op, "positions must be [N]");
   GW_REQUIRE(gw_countable(gw_rows(&s->in[0]), gw_rows(&s->in[1]), gw_columns(&s->in[0])), op,
              "too large");
@@ -116,7 +118,7 @@ static int64_t causal_pairs(int64_t rows, int64_t context, int64_t window) {
 /* ---- attention ---- */
 
 static GwStatus attention_shape(GwShapes *s) {
-  GW_TRY(check_heads("attention", s, s->attr[4]));
+  GW_TRY(check_heads("attention", s, false, s->attr[4]));
   GW_REQUIRE(gw_attr_whole(s->attr[2], 1) && gw_rows(&s->in[0]) % (int64_t)s->attr[2] == 0,
              "attention", "context T must divide N");
   GW_REQUIRE(gw_rows(&s->in[1]) == gw_rows(&s->in[0]), "attention", "k and v must have N rows");
@@ -228,10 +230,11 @@ static bool deals_rows(const GwShapes *s, int base) {
 }
 
 static GwStatus attention_cached_shape(GwShapes *s) {
-  GW_TRY(check_heads("attention_cached", s, s->attr[4]));
+  GW_TRY(check_heads("attention_cached", s, true, s->attr[4]));
   GW_REQUIRE(deals_rows(s, 4), "attention_cached", "base must be [S], where S divides N");
-  GW_REQUIRE(gw_attr_whole(s->attr[2], 1) && gw_rows(&s->in[1]) % (int64_t)s->attr[2] == 0,
-             "attention_cached", "context T must divide the rows of the caches");
+  GW_REQUIRE(gw_attr_whole(s->attr[2], 1) &&
+                 gw_rows(&s->in[1]) % ((int64_t)s->attr[2] * (int64_t)s->attr[1]) == 0,
+             "attention_cached", "context times kv_heads must divide the rows of the caches");
   GW_REQUIRE((int64_t)s->attr[2] >= rows_per_sequence(s, 4), "attention_cached",
              "a slot must hold at least N/S rows");
   GW_REQUIRE(gw_attr_whole(s->attr[3], 0), "attention_cached", "window must be a whole number");
@@ -258,13 +261,14 @@ static void attention_cached_reference(const GwCall *call, int64_t first, int64_
   gw_real *y = call->out[0];
   Layout a = layout_of(&call->shapes, call->shapes.attr[3], call->shapes.attr[4]);
   int64_t rows = rows_per_sequence(&call->shapes, 4), context = (int64_t)call->shapes.attr[2];
-  int64_t width = a.heads * a.head, kv_width = a.kv_heads * a.head;
+  int64_t width = a.heads * a.head;
   for (int64_t n = first; n < last; n++) {
-    int64_t row = base[n / rows] + n % rows, start = row / context * context;
+    int64_t slot = base[n / rows] / context, row = base[n / rows] % context + n % rows;
     int64_t from = first_key(&a, row, positions[n]);
     for (int64_t h = 0; h < a.heads; h++) {
-      int64_t column = h / (a.heads / a.kv_heads) * a.head;
-      attend(&a, q + n * width + h * a.head, k + column, v + column, kv_width, from, row, start,
+      int64_t kv_head = slot * a.kv_heads + h / (a.heads / a.kv_heads);
+      int64_t at = kv_head * context * a.head;
+      attend(&a, q + n * width + h * a.head, k + at, v + at, a.head, from, row, 0,
              y + n * width + h * a.head);
     }
   }
@@ -279,8 +283,10 @@ static void attention_cached_example(GwExample *e) {
   int64_t slots = sequences + (int64_t)gw_rng_below(&e->rng, 2);
   int64_t rows = 1 + (int64_t)gw_rng_below(&e->rng, 3), keys = rows + gw_example_size(e, 127);
   gw_example_f32(e, 0, gw_type_2d(GW_F32, sequences * rows, q.dim[1]), 1);
-  gw_example_f32(e, 1, gw_type_2d(GW_F32, slots * keys, kv.dim[1]), 1);
-  gw_example_f32(e, 2, gw_type_2d(GW_F32, slots * keys, kv.dim[1]), 1);
+  int64_t kv_heads = (int64_t)e->shapes.attr[1];
+  GwType cache = gw_type_2d(GW_F32, slots * kv_heads * keys, kv.dim[1] / kv_heads);
+  gw_example_f32(e, 1, cache, 1);
+  gw_example_f32(e, 2, cache, 1);
   gw_example_ids(e, 3, sequences * rows, keys - rows, rows);
   e->in[3].fill = GW_FILL_POSITIONS;
   gw_example_ids(e, 4, sequences, keys - rows, keys);
@@ -312,10 +318,15 @@ const GwOpDef GW_OP_DEF(attention_cached) = {
 /* ---- cache_append ---- */
 
 static GwStatus cache_append_shape(GwShapes *s) {
+  GW_REQUIRE(gw_attr_whole(s->attr[0], 1), "cache_append", "context must be a whole number");
   GW_REQUIRE(s->in[0].rank == 2 && s->in[1].rank == 2 &&
-                 gw_columns(&s->in[0]) == gw_columns(&s->in[1]) &&
-                 gw_rows(&s->in[0]) <= gw_rows(&s->in[1]),
-             "cache_append", "x [N,C] must fit into cache [S,C]");
+                 gw_columns(&s->in[0]) % gw_columns(&s->in[1]) == 0,
+             "cache_append", "x must be [N,Hkv D] where the cache has rows [D]");
+  int64_t kv_heads = gw_columns(&s->in[0]) / gw_columns(&s->in[1]);
+  GW_REQUIRE(gw_rows(&s->in[1]) % ((int64_t)s->attr[0] * kv_heads) == 0, "cache_append",
+             "context times kv_heads must divide the rows of the cache");
+  GW_REQUIRE(gw_type_count(&s->in[0]) <= gw_type_count(&s->in[1]), "cache_append",
+             "x must fit into the cache");
   GW_REQUIRE(deals_rows(s, 2), "cache_append", "base must be [S], where S divides N");
   return GW_OK;
 }
@@ -329,26 +340,33 @@ static void cache_append_reference(const GwCall *call, int64_t first, int64_t la
   const gw_real *x = call->in[0];
   gw_real *cache = call->in[1];
   const int32_t *base = call->in[2];
-  int64_t rows = rows_per_sequence(&call->shapes, 2), width = gw_columns(&call->shapes.in[0]);
+  int64_t rows = rows_per_sequence(&call->shapes, 2), context = (int64_t)call->shapes.attr[0];
+  int64_t width = gw_columns(&call->shapes.in[0]), head = gw_columns(&call->shapes.in[1]);
   for (int64_t n = first; n < last; n++) {
-    gw_real *row = cache + (base[n / rows] + n % rows) * width;
-    for (int64_t c = 0; c < width; c++) row[c] = x[n * width + c];
+    int64_t slot = base[n / rows] / context, row = base[n / rows] % context + n % rows;
+    for (int64_t c = 0; c < width; c++) {
+      int64_t kv_head = slot * (width / head) + c / head;
+      cache[(kv_head * context + row) * head + c % head] = x[n * width + c];
+    }
   }
 }
 
 static void cache_append_example(GwExample *e) {
   int64_t rows = gw_example_size(e, 17), more = gw_example_size(e, 17);
-  int64_t width = gw_example_size(e, 65), sequences = 1 + (int64_t)gw_rng_below(&e->rng, 3);
-  gw_example_f32(e, 0, gw_type_2d(GW_F32, sequences * rows, width), 1);
-  gw_example_f32(e, 1, gw_type_2d(GW_F32, sequences * (rows + more), width), 1);
-  gw_example_ids(e, 2, sequences, (int64_t)gw_rng_below(&e->rng, (uint64_t)more + 1), rows + more);
+  int64_t head = gw_example_size(e, 33), kv_heads = 1 + (int64_t)gw_rng_below(&e->rng, 3);
+  int64_t sequences = 1 + (int64_t)gw_rng_below(&e->rng, 3), context = rows + more;
+  gw_example_f32(e, 0, gw_type_2d(GW_F32, sequences * rows, kv_heads * head), 1);
+  gw_example_f32(e, 1, gw_type_2d(GW_F32, sequences * kv_heads * context, head), 1);
+  gw_example_ids(e, 2, sequences, (int64_t)gw_rng_below(&e->rng, (uint64_t)more + 1), context);
   e->in[2].fill = GW_FILL_SLOTS;
+  e->shapes.attr[0] = (double)context;
 }
 
 const GwOpDef GW_OP_DEF(cache_append) = {
     .name = "cache_append",
-    .formula = "cache[base[s]+i,:] = x[s N/S + i,:]",
+    .formula = "cache[base[s]+i,:] = x[s N/S + i,:], a row for each kv head",
     .in = {{"x", GW_F32, 0}, {"cache", GW_F32, GW_ARG_INOUT}, {"base", GW_I32, 0}},
+    .attr = {"context"},
     .shape = cache_append_shape,
     .flops = cache_append_flops,
     .units = attention_units,
@@ -359,7 +377,7 @@ const GwOpDef GW_OP_DEF(cache_append) = {
 /* ---- attention_grad ---- */
 
 static GwStatus attention_grad_shape(GwShapes *s) {
-  GW_TRY(check_heads("attention_grad", s, s->attr[4]));
+  GW_TRY(check_heads("attention_grad", s, false, s->attr[4]));
   GW_REQUIRE(gw_attr_whole(s->attr[2], 1) && gw_rows(&s->in[0]) % (int64_t)s->attr[2] == 0,
              "attention_grad", "context T must divide N");
   GW_REQUIRE(gw_rows(&s->in[1]) == gw_rows(&s->in[0]), "attention_grad",

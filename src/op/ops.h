@@ -53,7 +53,8 @@ static inline GwValueId gw_attention(GwProgram *p, GwValueId q, GwValueId k, GwV
 }
 
 /* The same for S sequences of N/S queries each, whose keys and values stand in caches
- * [slots·T,Hkv·D]: query i of sequence s at row base[s] + i, in a slot of T = context rows. */
+ * [slots·Hkv·T,D], where T = context: query i of sequence s is token base[s] % T + i of slot
+ * base[s] / T. */
 static inline GwValueId gw_attention_cached(GwProgram *p, GwValueId q, GwValueId k_cache,
                                             GwValueId v_cache, GwValueId positions, GwValueId base,
                                             GwAttentionShape shape) {
@@ -62,9 +63,10 @@ static inline GwValueId gw_attention_cached(GwProgram *p, GwValueId q, GwValueId
                          (double)shape.window, (double)shape.operands));
 }
 
-/* Writes row i of sequence s, of the S sequences in x [N,C], into row base[s] + i of the cache. */
-static inline void gw_cache_append(GwProgram *p, GwValueId x, GwValueId cache, GwValueId base) {
-  gw_emit(p, GW_OP_CACHE_APPEND, GW_IN(x, cache, base), GW_ATTR(0));
+/* Writes row i of sequence s, of the S sequences in x [N,Hkv·D], into such a cache. */
+static inline void gw_cache_append(GwProgram *p, GwValueId x, GwValueId cache, GwValueId base,
+                                   int64_t context) {
+  gw_emit(p, GW_OP_CACHE_APPEND, GW_IN(x, cache, base), GW_ATTR((double)context));
 }
 
 static inline GwValueId gw_gelu(GwProgram *p, GwValueId x) {

@@ -236,7 +236,7 @@ static void products_do_not_move_past_an_update_of_their_weight(void **state) {
   GwValueId weight = gw_value_add(&l.p, GW_CLASS_STATE, cache, "cache");
   GwValueId base = gw_value_add(&l.p, GW_CLASS_INPUT, gw_type_1d(GW_I32, 1), "base");
   GwValueId y = gw_linear(&l.p, l.x, weight, 0, GW_OPERANDS_F32);
-  gw_cache_append(&l.p, l.r, weight, base);
+  gw_cache_append(&l.p, l.r, weight, base, 5);
   gw_add(&l.p, l.r, y);
   assert_int_equal(left(&l, (GwValueId *[]){NULL}), 3);
 }

@@ -9,11 +9,13 @@
  * need the same ones. Where the queries of all heads that share keys fit into one block, as in
  * generation, each panel and stretch is packed when its turn comes, and used at once. */
 #include "kernel/cpu/attention_tile.h"
+#include "kernel/cpu/gemm_rows.h"
 
 enum {
   STRETCH = GW_ATTENTION_STRETCH,
-  PANELS_AHEAD = 2,                    /* of keys */
-  VALUES_AHEAD = 64 * 1024,            /* floats */
+  PANELS_AHEAD = 2,         /* of keys */
+  VALUES_AHEAD = 64 * 1024, /* floats */
+  FEW = GW_STRIP_ROWS < 4 ? GW_STRIP_ROWS : 4,
   STEP = GW_PANEL > 16 ? GW_PANEL : 16 /* stretches begin at whole panels and partial sums */
 };
 
@@ -22,9 +24,11 @@ typedef struct {
   const float *q, *k, *v;
   const int32_t *positions;
   float *y, *lse;                    /* lse NULL: not wanted */
-  int64_t queries, key_rows, blocks; /* per sequence: queries, rows of k; blocks of one head */
-  const int32_t *base; /* rows of k at which the sequences' queries begin; NULL: with the keys */
-  bool once;           /* one block has the queries of all heads that share keys */
+  int64_t queries, key_rows, blocks; /* per sequence: queries, keys; blocks of one head */
+  int64_t kv_head;                   /* floats from one kv head to the next */
+  const int32_t *base; /* slot and key at which the sequences' queries begin; NULL: with the keys */
+  bool once;           /* one block has the queries of all heads that share keys, ... */
+  bool few;            /* ... so few that packing would take longer than it saves */
 } Forward;
 
 typedef struct {
@@ -71,7 +75,7 @@ typedef struct {
   GwVSum16 sum[GW_BLOCK];
 } Block;
 
-/* The row of its slot at which a sequence's queries begin. */
+/* The key of its slot at which a sequence's queries begin. */
 static int64_t base_of(const Forward *f, int64_t sequence) {
   return f->base ? f->base[sequence] % f->key_rows : 0;
 }
@@ -159,6 +163,25 @@ static void score_block(const Forward *f, const Scratch *s, const Block *b, cons
     score_panel(f, s, b, key, f->once ? s->keys : s->keys + key / GW_PANEL * gw_columns_panel(a));
   }
   gw_products_end(a->kind, mode);
+}
+
+/* The same where queries are few: keys are transposed in registers, as in gemm_rows.c. */
+static void score_few(const Forward *f, const Scratch *s, const Block *b, const float *k,
+                      const float *v) {
+  const GwHeads *a = &f->a;
+  const int64_t first = b->all.first / GW_PANEL * GW_PANEL;
+  GwStrip strip = {.a = f->q + b->at[0] * a->head,
+                   .a_row = a->head,
+                   .b_column = a->kv_width,
+                   .depth = a->head,
+                   .c_row = GW_PANEL};
+  for (int64_t key = first; key <= b->all.last; key += GW_VL) {
+    if (key < first + values_ahead(a)) expect_rows(f, b, v, key, GW_VL);
+    strip.b = k + key * a->kv_width;
+    strip.c = row_scores(s, 0, key / GW_PANEL * GW_PANEL) + key % GW_PANEL;
+    strip.columns = gw_min_i64(b->keys - key, GW_VL);
+    GW_KERNEL(gemm_strip)(GW_TILE_F32, b->rows, &strip);
+  }
 }
 
 /* The largest product of row r. */
@@ -252,6 +275,45 @@ static void add_stretch(const Forward *f, const Scratch *s, const Block *b, int6
   gw_products_end(a->kind, mode);
 }
 
+/* y += weights values for `vectors` vectors of columns from d on, and one row; v is where the keys
+ * begin. */
+GW_INLINE void add_columns(int vectors, const Forward *f, const Scratch *s, int64_t r, GwSpan keys,
+                           bool fresh, const float *v, int64_t d) {
+  gw_vf sum[4];
+  float *y = s->y + r * GW_PANEL;
+  GW_UNROLL for (int i = 0; i < vectors; i++) {
+    const float *at = y + (d + i * GW_VL) / GW_PANEL * GW_BLOCK * GW_PANEL;
+    sum[i] = fresh ? gw_v_zero() : gw_v_load(at + (d + i * GW_VL) % GW_PANEL);
+  }
+  for (int64_t panel = keys.first; panel <= keys.last; panel += GW_PANEL) {
+    const float *weights = row_scores(s, r, panel);
+    int64_t n = gw_min_i64(keys.last + 1 - panel, GW_PANEL);
+    for (int64_t i = 0; i < n; i++) {
+      gw_vf weight = gw_v_set(weights[i]);
+      const float *x = v + (panel + i) * f->a.kv_width + d;
+      GW_UNROLL for (int j = 0; j < vectors; j++) {
+        sum[j] = gw_v_fma(weight, gw_v_load(x + j * GW_VL), sum[j]);
+      }
+    }
+  }
+  GW_UNROLL for (int i = 0; i < vectors; i++) {
+    float *at = y + (d + i * GW_VL) / GW_PANEL * GW_BLOCK * GW_PANEL;
+    gw_v_store(at + (d + i * GW_VL) % GW_PANEL, sum[i]);
+  }
+}
+
+/* The same where queries are few: one row after the other, with the values as they lie. */
+static void add_few(const Forward *f, const Scratch *s, const Block *b, int64_t key,
+                    const float *v) {
+  GwSpan keys = seen(b, 0, key);
+  bool fresh = keys.first == b->tile[0].first / STEP * STEP;
+  for (int64_t r = 0; r < b->rows; r++) {
+    int64_t d = 0;
+    for (; d + 4 * GW_VL <= f->a.head; d += 4 * GW_VL) add_columns(4, f, s, r, keys, fresh, v, d);
+    for (; d < f->a.head; d += GW_VL) add_columns(1, f, s, r, keys, fresh, v, d);
+  }
+}
+
 /* y / l + 0 and m + ln l of all rows. */
 static void finish(const Forward *f, const Scratch *s, const Block *b) {
   const GwHeads *a = &f->a;
@@ -269,18 +331,24 @@ static void finish(const Forward *f, const Scratch *s, const Block *b) {
 /* A block, whose kv head's keys and values begin at k and v. */
 static void attend(const Forward *f, const Scratch *s, Block *b, const float *k, const float *v) {
   const GwHeads *a = &f->a;
-  load_queries(f, s, b);
-  score_block(f, s, b, k, v);
+  if (f->few) {
+    score_few(f, s, b, k, v);
+  } else {
+    load_queries(f, s, b);
+    score_block(f, s, b, k, v);
+  }
   for (int64_t r = 0; r < b->rows; r++)
     b->m[r] = a->scale * largest(s, r, b->span[r]); /* scale > 0: rounding keeps the order */
   for (int64_t key = b->all.first / STEP * STEP; key <= b->all.last; key += STRETCH) {
-    if (f->once) {
-      expect_rows(f, b, v, key + values_ahead(a), STRETCH);
+    if (f->once) expect_rows(f, b, v, key + values_ahead(a), STRETCH);
+    if (f->once && !f->few)
       gw_pack_rows(a, v + key * a->kv_width, a->kv_width, gw_min_i64(b->keys - key, STRETCH),
                    STRETCH, s->values);
-    }
     weigh_stretch(f, s, b, key);
-    add_stretch(f, s, b, key);
+    if (f->few)
+      add_few(f, s, b, key, v);
+    else
+      add_stretch(f, s, b, key);
   }
   finish(f, s, b);
 }
@@ -296,7 +364,7 @@ static void forward_blocks(const GwCall *call, void *context, int64_t first, int
     int64_t head = unit / f->blocks * (f->once ? a->shared : 1); /* over all sequences */
     int64_t kv_head = head / a->shared, sequence = head / a->heads;
     int64_t slot = f->base ? f->base[sequence] / f->key_rows : sequence;
-    int64_t at = slot * f->key_rows * a->kv_width + kv_head % a->kv_heads * a->head;
+    int64_t at = slot * f->key_rows * a->kv_heads * a->head + kv_head % a->kv_heads * f->kv_head;
     block_init(f, &b, sequence, head % a->heads, unit % f->blocks * GW_BLOCK);
     if (!f->once && s.held != kv_head) {
       s.held = kv_head;
@@ -315,6 +383,7 @@ static void forward(const GwCall *call, Forward *f, int64_t sequences) {
   f->positions = call->in[3];
   f->y = call->out[0];
   f->once = gw_attention_passes_once(f->queries, a->shared);
+  f->few = f->queries == 1 && a->shared <= FEW && a->kind == GW_TILE_F32 && a->head % GW_VL == 0;
   f->blocks = f->once ? 1 : gw_ceil_div(f->queries, GW_BLOCK);
   int64_t units = sequences * f->blocks * (f->once ? a->kv_heads : a->heads);
   int64_t grain = gw_min_i64(f->blocks, 2); /* enough to be worth the packing */
@@ -328,6 +397,7 @@ void GW_KERNEL(attention)(const GwCall *call) {
                .lse = call->out[1],
                .queries = context,
                .key_rows = context};
+  f.kv_head = f.a.head;
   forward(call, &f, gw_rows(&call->shapes.in[0]) / context);
 }
 
@@ -338,5 +408,6 @@ void GW_KERNEL(attention_cached)(const GwCall *call) {
                .base = call->in[4],
                .queries = gw_rows(&call->shapes.in[0]) / sequences,
                .key_rows = (int64_t)attr[2]};
+  f.kv_head = f.key_rows * f.a.head;
   forward(call, &f, sequences);
 }

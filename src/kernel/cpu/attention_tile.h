@@ -37,9 +37,9 @@ static inline int64_t gw_round_up(int64_t n, int64_t step) { return (n + step - 
 typedef struct {
   int64_t heads, kv_heads, shared; /* heads of q, of k and v, of q for each of k and v */
   int64_t head, window;
-  int64_t terms;  /* head, made even */
-  int64_t padded; /* head, up to whole panels */
-  int64_t width, kv_width;
+  int64_t terms;           /* head, made even */
+  int64_t padded;          /* head, up to whole panels */
+  int64_t width, kv_width; /* of a row of q, and of one of k and v */
   float scale;
   GwTileKind kind; /* of products */
 } GwHeads;

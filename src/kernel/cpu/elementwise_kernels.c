@@ -144,12 +144,14 @@ static void append_rows(const GwCall *call, void *context, int64_t first, int64_
   const float *x = call->in[0];
   const int32_t *base = call->in[2];
   float *cache = call->in[1];
-  int64_t width = gw_columns(&call->shapes.in[0]);
+  int64_t keys = (int64_t)call->shapes.attr[0], head = gw_columns(&call->shapes.in[1]);
+  int64_t kv_heads = gw_columns(&call->shapes.in[0]) / head;
   int64_t rows = gw_rows(&call->shapes.in[0]) / call->shapes.in[2].dim[0]; /* of a sequence */
-  for (int64_t n = first, some; n < last; n += some) {
-    some = gw_min_i64(last - n, rows - n % rows);
-    memcpy(cache + (base[n / rows] + n % rows) * width, x + n * width,
-           (size_t)(some * width) * sizeof *x);
+  for (int64_t n = first; n < last; n++) {
+    int64_t slot = base[n / rows] / keys, row = base[n / rows] % keys + n % rows;
+    for (int64_t h = 0; h < kv_heads; h++)
+      memcpy(cache + ((slot * kv_heads + h) * keys + row) * head, x + (n * kv_heads + h) * head,
+             (size_t)head * sizeof *x);
   }
 }
 

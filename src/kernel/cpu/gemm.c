@@ -6,6 +6,7 @@
  * tiles run they also bring nearer what is needed next. A kept B is packed once, as a whole. */
 #include "kernel/cpu/gemm_check.h"
 #include "kernel/cpu/gemm_parts.h"
+#include "kernel/cpu/gemm_rows.h"
 
 enum {
   PANELS_B = (GW_STEP_BLOCK + 1) * GW_COLUMN_BLOCK, /* floats; they stay in L2 */

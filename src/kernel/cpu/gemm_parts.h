@@ -71,10 +71,6 @@ enum { GW_AHEAD_BYTES = 256, GW_AHEAD_STEPS = 16 };
 
 void GW_KERNEL(gemm_tile)(GwTileKind kind, const GwTile *tile);
 
-/* Few rows times contiguous columns, without packing; for what gemm_is_few_rows says. */
-bool GW_KERNEL(gemm_is_few_rows)(const GwGemm *gemm);
-void GW_KERNEL(gemm_few_rows)(GwTileKind kind, GwPool *pool, const GwGemm *gemm, char *scratch);
-
 /* Arithmetic on this register stays on its side of the call: for the two sides of
  * gw_v_flush_begin and gw_v_flush_end, which change the arithmetic. */
 static inline __attribute__((always_inline)) void gw__hold(gw_vf *v) {
