@@ -171,15 +171,15 @@ static int64_t attribute(const GwOpDef *def, const GwShapes *shapes, const char 
 
 /* Tokens from all over the vocabulary; whole sequences; the last rows of a cache. */
 static int32_t whole_at(const GwOpDef *def, const GwShapes *shapes, const char *name, int64_t i) {
-  int64_t cache = rows_of(def, shapes, (const char *const[3]){"cache", "k_cache", ""});
-  int64_t base = cache > 0 ? cache - shapes->in[0].dim[0] : 0;
+  bool cached = rows_of(def, shapes, (const char *const[3]){"cache", "k_cache", ""}) > 0;
   int64_t table = rows_of(def, shapes, (const char *const[3]){"table", "weight", "sum"});
   int64_t context = attribute(def, shapes, "context");
+  int64_t base = cached ? context - shapes->in[0].dim[0] : 0;
   if (strcmp(name, "base") == 0) return (int32_t)base;
   if (strcmp(name, "ids") == 0 || strcmp(name, "targets") == 0)
     return (int32_t)(table > 0 ? i * 7919 % table : 0);
   if (strcmp(name, "positions") != 0) return 0;
-  if (cache > 0) return (int32_t)(base + i);
+  if (cached) return (int32_t)(base + i);
   return (int32_t)(context > 0 ? i % context : table > 0 ? i % table : 0);
 }
 

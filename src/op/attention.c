@@ -9,8 +9,8 @@
  *
  * attention         q [N,H·D], k and v [N,Hkv·D], N = B·T; y [N,H·D], lse [N,H]
  * attention_cached  N/S queries of each of S sequences; keys and values in caches [slots·Hkv·T,D],
- *                   where a sequence has a slot of T rows for each kv head, so that a head is read
- *                   from one piece of memory. Query i of sequence s is token base[s] % T + i of slot
+ *                   where a sequence has a slot of T rows for each kv head: a head is read from one
+ *                   piece of memory. Query i of sequence s is token base[s] % T + i of slot
  *                   base[s] / T. Row for row the same arithmetic, hence the same bits.
  * cache_append      token base[s] + i of the cache = x[s N/S + i,:], a row for each kv head
  * attention_grad    p_j = e^(s_j - lse), delta = Σ_d dy y (16 partial sums), dp_j = dy·v_j,
@@ -336,6 +336,11 @@ static int64_t cache_append_flops(const GwShapes *s) {
   return 0;
 }
 
+/* Of the cache only the rows written. */
+static int64_t cache_append_bytes(const GwShapes *s) {
+  return (int64_t)(2 * gw_type_size(&s->in[0]) + gw_type_size(&s->in[2]));
+}
+
 static void cache_append_reference(const GwCall *call, int64_t first, int64_t last) {
   const gw_real *x = call->in[0];
   gw_real *cache = call->in[1];
@@ -369,6 +374,7 @@ const GwOpDef GW_OP_DEF(cache_append) = {
     .attr = {"context"},
     .shape = cache_append_shape,
     .flops = cache_append_flops,
+    .bytes = cache_append_bytes,
     .units = attention_units,
     .reference = cache_append_reference,
     .example = cache_append_example,
