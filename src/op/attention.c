@@ -229,11 +229,16 @@ static bool deals_rows(const GwShapes *s, int base) {
   return type->rank == 1 && type->dim[0] > 0 && gw_rows(&s->in[0]) % type->dim[0] == 0;
 }
 
+/* Whether a cache has whole slots of kv_heads times context rows. */
+static bool is_of_slots(const GwType *cache, double kv_heads, double context) {
+  int64_t rows = gw_rows(cache), by_head = rows / (int64_t)kv_heads;
+  return rows % (int64_t)kv_heads == 0 && by_head % (int64_t)context == 0;
+}
+
 static GwStatus attention_cached_shape(GwShapes *s) {
   GW_TRY(check_heads("attention_cached", s, true, s->attr[4]));
   GW_REQUIRE(deals_rows(s, 4), "attention_cached", "base must be [S], where S divides N");
-  GW_REQUIRE(gw_attr_whole(s->attr[2], 1) &&
-                 gw_rows(&s->in[1]) % ((int64_t)s->attr[2] * (int64_t)s->attr[1]) == 0,
+  GW_REQUIRE(gw_attr_whole(s->attr[2], 1) && is_of_slots(&s->in[1], s->attr[1], s->attr[2]),
              "attention_cached", "context times kv_heads must divide the rows of the caches");
   GW_REQUIRE((int64_t)s->attr[2] >= rows_per_sequence(s, 4), "attention_cached",
              "a slot must hold at least N/S rows");
@@ -322,8 +327,8 @@ static GwStatus cache_append_shape(GwShapes *s) {
   GW_REQUIRE(s->in[0].rank == 2 && s->in[1].rank == 2 &&
                  gw_columns(&s->in[0]) % gw_columns(&s->in[1]) == 0,
              "cache_append", "x must be [N,Hkv D] where the cache has rows [D]");
-  int64_t kv_heads = gw_columns(&s->in[0]) / gw_columns(&s->in[1]);
-  GW_REQUIRE(gw_rows(&s->in[1]) % ((int64_t)s->attr[0] * kv_heads) == 0, "cache_append",
+  double kv_heads = (double)(gw_columns(&s->in[0]) / gw_columns(&s->in[1]));
+  GW_REQUIRE(is_of_slots(&s->in[1], kv_heads, s->attr[0]), "cache_append",
              "context times kv_heads must divide the rows of the cache");
   GW_REQUIRE(gw_type_count(&s->in[0]) <= gw_type_count(&s->in[1]), "cache_append",
              "x must fit into the cache");
