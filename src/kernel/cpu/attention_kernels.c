@@ -6,8 +6,9 @@
  * of them are left out.
  *
  * A thread packs the keys and values of a kv head once and keeps them for as long as its queries
- * need the same ones. Where the queries of all heads that share keys fit into one block, as in
- * generation, each panel and stretch is packed when its turn comes, and used at once. */
+ * need the same ones. Where the queries of all heads that share keys fit into one block, as when a
+ * prompt is read in pieces, each panel and stretch is packed when its turn comes, and used at once.
+ * Where they are very few, as in generation, nothing is packed. */
 #include "kernel/cpu/attention_tile.h"
 #include "kernel/cpu/gemm_rows.h"
 
@@ -275,15 +276,18 @@ static void add_stretch(const Forward *f, const Scratch *s, const Block *b, int6
   gw_products_end(a->kind, mode);
 }
 
+/* Column d of row r of y. */
+GW_INLINE float *row_y(const Scratch *s, int64_t r, int64_t d) {
+  return s->y + d / GW_PANEL * GW_BLOCK * GW_PANEL + r * GW_PANEL + d % GW_PANEL;
+}
+
 /* y += weights values for `vectors` vectors of columns from d on, and one row; v is where the keys
  * begin. */
 GW_INLINE void add_columns(int vectors, const Forward *f, const Scratch *s, int64_t r, GwSpan keys,
                            bool fresh, const float *v, int64_t d) {
   gw_vf sum[4];
-  float *y = s->y + r * GW_PANEL;
   GW_UNROLL for (int i = 0; i < vectors; i++) {
-    const float *at = y + (d + i * GW_VL) / GW_PANEL * GW_BLOCK * GW_PANEL;
-    sum[i] = fresh ? gw_v_zero() : gw_v_load(at + (d + i * GW_VL) % GW_PANEL);
+    sum[i] = fresh ? gw_v_zero() : gw_v_load(row_y(s, r, d + i * GW_VL));
   }
   for (int64_t panel = keys.first; panel <= keys.last; panel += GW_PANEL) {
     const float *weights = row_scores(s, r, panel);
@@ -296,10 +300,7 @@ GW_INLINE void add_columns(int vectors, const Forward *f, const Scratch *s, int6
       }
     }
   }
-  GW_UNROLL for (int i = 0; i < vectors; i++) {
-    float *at = y + (d + i * GW_VL) / GW_PANEL * GW_BLOCK * GW_PANEL;
-    gw_v_store(at + (d + i * GW_VL) % GW_PANEL, sum[i]);
-  }
+  GW_UNROLL for (int i = 0; i < vectors; i++) { gw_v_store(row_y(s, r, d + i * GW_VL), sum[i]); }
 }
 
 /* The same where queries are few: one row after the other, with the values as they lie. */
