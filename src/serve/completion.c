@@ -114,6 +114,12 @@ static GwStatus append(GwChoice *choice, const Piece *piece) {
   return gw_text_append(&choice->text, piece->bytes, piece->size);
 }
 
+/* What is there so far is the prompt. What is generated may complete its last character. */
+static void end_prompt(GwChoice *choice) {
+  choice->begin = choice->text.size;
+  choice->released = choice->begin - gw_text_unfinished(choice->text.data, choice->begin);
+}
+
 GwStatus gw_choice_init(GwChoice *choice, const GwCompletion *completion,
                         const GwTokenizer *tokenizer, int32_t index) {
   const GwTokenIds *prompt = &completion->prompts[index / completion->n];
@@ -130,7 +136,7 @@ GwStatus gw_choice_init(GwChoice *choice, const GwCompletion *completion,
     piece_of(choice, prompt->ids[i], &piece);
     GW_TRY(append(choice, &piece));
   }
-  choice->released = choice->begin = choice->text.size;
+  end_prompt(choice);
   return GW_OK;
 }
 
@@ -174,7 +180,7 @@ static GwStatus add_prompt_token(GwChoice *choice, const GwJobToken *token) {
   piece_of(choice, token->token, &piece);
   GW_TRY(add_scores(choice, token, &piece));
   GW_TRY(append(choice, &piece));
-  choice->released = choice->begin = choice->text.size;
+  end_prompt(choice);
   return GW_OK;
 }
 

@@ -339,6 +339,35 @@ static void texts_end_before_a_stop_text_and_at_whole_characters(void **state) {
   served_deinit(&s);
 }
 
+/* A prompt of ids may end in half a character: what is shown must not run ahead of the rest. */
+static void a_prompt_may_end_within_a_character(void **state) {
+  (void)state;
+  Served s;
+  served_init(&s, 0);
+  for (int scores = 0; scores < 2; scores++) {
+    char request[128];
+    snprintf(request, sizeof request, "{\"model\":\"m\",\"prompt\":[120,226],\"echo\":true%s}",
+             scores ? ",\"logprobs\":1" : "");
+    GwCompletion c;
+    GwChoice choice;
+    assert_ok(parse(&s, request, &c));
+    assert_ok(gw_choice_init(&choice, &c, s.loaded.tokenizer, 0));
+    if (scores) {
+      GwJobToken head = {.token = 256};
+      assert_ok(gw_choice_add(&choice, &head));
+      add_bytes(&choice, "x\xe2");
+    }
+    assert_shown(&choice, "x");
+    add_bytes(&choice, "\x82");
+    assert_shown(&choice, "");
+    add_bytes(&choice, "\xac");
+    assert_shown(&choice, "\xe2\x82\xac");
+    gw_choice_deinit(&choice);
+    gw_completion_deinit(&c);
+  }
+  served_deinit(&s);
+}
+
 static void scores_have_a_place_for_every_token(void **state) {
   (void)state;
   Served s;
@@ -380,6 +409,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(requests_are_read),
       cmocka_unit_test(what_is_wrong_with_a_request_is_said),
       cmocka_unit_test(texts_end_before_a_stop_text_and_at_whole_characters),
+      cmocka_unit_test(a_prompt_may_end_within_a_character),
       cmocka_unit_test(scores_have_a_place_for_every_token),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
