@@ -241,13 +241,24 @@ static int exit_code(const Driver *d, int32_t rank) {
   return code >= 0 ? code : d->epoch.board->row[rank].state == GW_RANK_ENDED ? 0 : 1;
 }
 
+/* How long to wait for what may be under way: a machine may be slow to be heard. */
+static uint64_t last_word_ns(const Driver *d) {
+  const GwPlacement *placement = gw_supervisor_placement(d->supervisor);
+  uint64_t longest = 0;
+  for (int32_t r = 0; r < placement->rank_count; r++) {
+    uint64_t silence = gw__epoch_silence(&d->epoch, placement->host_of[r]);
+    if (silence > longest) longest = silence;
+  }
+  return LAST_WORD_NS + longest;
+}
+
 /* A rank may be gone before rank 0 has told that the last step is committed. */
 static bool is_early(Driver *d, int32_t rank) {
   GwSeen *seen = &d->epoch.seen[rank];
   if (seen->ended_at == 0) seen->ended_at = d->now;
   return exit_code(d, rank) == 0 && !d->epoch.board->end_asked &&
          gw_supervisor_step(d->supervisor) < d->options->supervisor.last_step &&
-         d->now < seen->ended_at + LAST_WORD_NS;
+         d->now < seen->ended_at + last_word_ns(d);
 }
 
 static void tell_exit(Driver *d, int32_t rank) {
@@ -274,7 +285,7 @@ static void look_at_launcher(Driver *d) {
   while (rank < d->epoch.ranks && d->epoch.processes[rank].ended) rank++;
   if (rank == d->epoch.ranks) return;
   if (*ended_at == 0) *ended_at = d->now;
-  if (some_rank_is_there(&d->epoch) && d->now < *ended_at + LAST_WORD_NS) return;
+  if (some_rank_is_there(&d->epoch) && d->now < *ended_at + last_word_ns(d)) return;
   gw_process_text(launcher, how);
   for (int32_t r = 0; r < d->epoch.ranks && !said[0]; r++)
     gw_board_hear(&d->epoch.board->row[r], said);
@@ -300,12 +311,13 @@ static void look_at_processes(Driver *d) {
 
 static void answer_inspection(Driver *d) {
   GwEpoch *epoch = &d->epoch;
+  const int32_t *host_of = gw_supervisor_placement(d->supervisor)->host_of;
   d->inspecting = false;
   for (int32_t r = 0; r < epoch->ranks; r++)
     tell(d, (GwEvent){.kind = GW_EVENT_OBSERVED,
                       .rank = r,
                       .waiting = gw__epoch_waits(epoch, r),
-                      .at = epoch->seen[r].progress_at});
+                      .at = epoch->seen[r].progress_at + gw__epoch_silence(epoch, host_of[r])});
   tell_rank(d, GW_EVENT_INSPECTED, -1);
 }
 

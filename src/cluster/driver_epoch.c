@@ -74,6 +74,10 @@ bool gw__epoch_waits(const GwEpoch *epoch, int32_t rank) {
   return !(gw_process_look(row->pid, &state, &born) == GW_OK && state == 'T');
 }
 
+uint64_t gw__epoch_silence(const GwEpoch *epoch, int32_t host) {
+  return epoch->hosts ? gw_hosts_silence(epoch->hosts, host) : 0;
+}
+
 /* ---- stop ---- */
 
 void gw__epoch_kill(GwEpoch *epoch) {

@@ -39,6 +39,8 @@ void gw__epoch_ask_end(GwEpoch *epoch);
 void gw__epoch_know(GwEpoch *epoch, int64_t step);
 /* Whether a rank waits for others. One that was stopped meanwhile does not: they may be done. */
 bool gw__epoch_waits(const GwEpoch *epoch, int32_t rank);
+/* For how long nothing is known of a host's ranks. */
+uint64_t gw__epoch_silence(const GwEpoch *epoch, int32_t host);
 /* Fences the board off and kills whatever is known to run. */
 void gw__epoch_kill(GwEpoch *epoch);
 bool gw__epoch_runs(const GwEpoch *epoch); /* some process does */

@@ -367,6 +367,10 @@ void gw_hosts_listen(GwHosts *h) {
   tell_all(h, "still here");
 }
 
+uint64_t gw_hosts_silence(const GwHosts *h, int32_t i) {
+  return gw_clock_ns() - h->host[i].heard_at;
+}
+
 int gw_hosts_descriptor(const GwHosts *h) { return h->poll; }
 
 /* Until no host is `waited` for, or the time is over. */

@@ -57,6 +57,8 @@ const char *gw_hosts_complaint(const GwHosts *hosts);
 void gw_hosts_ask_end(GwHosts *hosts);
 void gw_hosts_know(GwHosts *hosts, int64_t step); /* a snapshot that was heard of */
 void gw_hosts_fence(GwHosts *hosts);
+/* For how long nothing has been heard from a host: what its ranks did since is not known. */
+uint64_t gw_hosts_silence(const GwHosts *hosts, int32_t host);
 bool gw_hosts_run(const GwHosts *hosts); /* something of the epoch may still run on a host */
 /* What rank 0 has left. false: nothing. */
 bool gw_hosts_report(const GwHosts *hosts, GwTrainReport *out);

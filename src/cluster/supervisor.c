@@ -29,6 +29,8 @@ struct GwSupervisor {
   Phase phase;
   GwOutcome outcome; /* that ENDING or FINISHED leads to */
   bool end_asked, inspecting;
+  bool suspecting; /* the last look found `suspect` hanging, -1: all stuck */
+  int32_t suspect;
   bool grow;             /* more ranks would fit: a new epoch after the next snapshot */
   uint64_t epoch, fence; /* the fence is the epoch's number, or that of the next */
   int64_t step, checkpoint;
@@ -45,8 +47,9 @@ enum { SECOND = 1000000000 };
 GwSupervisorOptions gw_supervisor_defaults(void) {
   return (GwSupervisorOptions){.ranks_min = 1,
                                .slots = 1,
-                               .hang_ns = UINT64_C(2) * SECOND,
-                               .hang_steps = 5,
+                               .hang_ns = SECOND,
+                               .hang_steps = 4,
+                               .look_ns = SECOND / 10,
                                .start_ns = UINT64_C(300) * SECOND,
                                .stop_ns = UINT64_C(10) * SECOND,
                                .backoff_ns = SECOND,
@@ -227,7 +230,7 @@ static uint64_t hang_limit(const GwSupervisor *s) {
 }
 
 static void watch(GwSupervisor *s, uint64_t since) {
-  s->inspecting = false;
+  s->inspecting = s->suspecting = false;
   s->due = since + hang_limit(s);
 }
 
@@ -288,6 +291,19 @@ static void on_exited(GwSupervisor *s, uint64_t now, const GwEvent *event, GwAct
   if (++s->exited_count == s->placement.rank_count) finish(s, s->outcome, out);
 }
 
+/* One look is not believed: if the whole machine stood still, or the supervisor alone, the ranks
+ * have had no chance to show their progress. The next one comes when they have. */
+static void suspect(GwSupervisor *s, uint64_t now, GwFault kind, int32_t rank, GwActions *out) {
+  if (s->suspecting && s->suspect == rank) {
+    fault(s, now, kind, rank, -1, out);
+    return;
+  }
+  s->inspecting = false;
+  s->suspecting = true;
+  s->suspect = rank;
+  s->due = now + s->options.look_ns;
+}
+
 /* The rank that keeps the others waiting: of those that are not waiting, the one whose last
  * progress is the oldest. */
 static void on_inspected(GwSupervisor *s, uint64_t now, GwActions *out) {
@@ -301,9 +317,9 @@ static void on_inspected(GwSupervisor *s, uint64_t now, GwActions *out) {
     found = r;
   }
   if (found < 0) /* nobody is to blame: the network, or a bug of ours */
-    fault(s, now, GW_FAULT_STUCK, -1, -1, out);
+    suspect(s, now, GW_FAULT_STUCK, -1, out);
   else if (oldest + limit <= now)
-    fault(s, now, GW_FAULT_HANG, found, -1, out);
+    suspect(s, now, GW_FAULT_HANG, found, out);
   else
     watch(s, oldest);
 }

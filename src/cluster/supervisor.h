@@ -19,6 +19,7 @@ typedef struct {
   int64_t last_step;
   uint64_t hang_ns;    /* no progress for so long, or */
   uint64_t hang_steps; /* for so many median steps, whichever is more, is a hang */
+  uint64_t look_ns;    /* that is still one after so long */
   uint64_t start_ns;   /* a launch that takes longer has failed, or a run's first step */
   uint64_t stop_ns;    /* ranks that take longer to stop are killed again */
   uint64_t backoff_ns; /* after a launch that reached no new step; doubled each time */
@@ -27,8 +28,8 @@ typedef struct {
   int32_t strikes; /* wrong computations until a host is used no more */
 } GwSupervisorOptions;
 
-/* 2 s or 5 steps; 5 minutes to start, 10 s to stop; 1 s to 5 minutes of back-off, 8 tries, 2
- * strikes. Ranks, hosts and steps are the caller's to set. */
+/* 1 s or 4 steps, and 0.1 s; 5 minutes to start, 10 s to stop; 1 s to 5 minutes of back-off, 8
+ * tries, 2 strikes. Ranks, hosts and steps are the caller's to set. */
 GwSupervisorOptions gw_supervisor_defaults(void);
 
 /* The exit code of a rank that would fail the same way again: its run is given up. */

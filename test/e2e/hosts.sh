@@ -82,6 +82,7 @@ reaches() {
   return 1
 }
 # rank_pid NAME RANK: as this machine numbers processes; MPI gives ranks no number on their line
+agents=
 ranks_on() { pgrep -f "rank --run=$work/$1 " --ns "$(cat "$work/$2.pid")" --nslist pid; }
 
 train calm "${three[@]}"
@@ -105,6 +106,19 @@ wait $pid
 check "a rank on another machine is stopped: it is replaced" test $? -eq 0
 as_undisturbed stopped
 check "the hang is in the journal" grep -q '"kind":"hang"' "$work/stopped/journal.jsonl"
+
+start silent "${three[@]}"
+reaches silent 60
+for host in one two; do
+  agents+=" $(pgrep -f "agent --job" --ns "$(cat "$work/$host.pid")" --nslist pid)"
+done
+kill -STOP $agents
+sleep 3
+kill -CONT $agents
+wait $pid
+check "nothing is heard of two machines for 3 s: their ranks are not taken to hang" test $? -eq 0
+as_undisturbed silent
+check "there was no alarm" lacks "$(cat "$work/silent/journal.jsonl")" '"event":"fault"'
 
 start lost "${three[@]}"
 reaches lost 60

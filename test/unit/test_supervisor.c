@@ -171,26 +171,51 @@ static void observed(int32_t rank, bool waiting, uint64_t at) {
                          .at = at});
 }
 
-static void who_keeps_the_others_waiting_hangs(void **state) {
-  (void)state;
-  run_to_step_3(); /* a step is a second: 5 of them are a hang */
-  uint64_t start = now;
-  assert_true(gw_supervisor_due(supervisor) == start + 5 * s);
-  now = start + 5 * s - 1;
-  happens(GW_EVENT_TICK);
-  expect_nothing();
-  now = start + 5 * s;
+/* All but `rank` wait; its last progress was at `at`. */
+static void look(uint64_t when, int32_t rank, uint64_t at) {
+  now = when;
   happens(GW_EVENT_TICK);
   EXPECT(GW_ACTION_INSPECT);
-  for (int32_t r = 0; r < 4; r++) observed(r, r != 2, r == 2 ? start + 2 * s : start);
+  for (int32_t r = 0; r < 4; r++) observed(r, r != rank, r == rank ? at : now);
   happens(GW_EVENT_INSPECTED);
-  expect_nothing(); /* it made progress 3 s ago */
-  assert_true(gw_supervisor_due(supervisor) == start + 7 * s);
-  now = start + 7 * s;
+}
+
+static void who_keeps_the_others_waiting_hangs(void **state) {
+  (void)state;
+  run_to_step_3(); /* a step is a second: 4 of them are a hang */
+  uint64_t start = now;
+  assert_true(gw_supervisor_due(supervisor) == start + 4 * s);
+  now = start + 4 * s - 1;
   happens(GW_EVENT_TICK);
-  for (int32_t r = 0; r < 4; r++) observed(r, r != 2, r == 2 ? start + 2 * s : start);
-  happens(GW_EVENT_INSPECTED);
+  expect_nothing();
+  look(start + 4 * s, 2, start + 2 * s);
+  expect_nothing(); /* it made progress 2 s ago */
+  assert_true(gw_supervisor_due(supervisor) == start + 6 * s);
+  look(start + 6 * s, 2, start + 2 * s);
+  expect_nothing(); /* not believed yet */
+  assert_true(gw_supervisor_due(supervisor) == start + 6 * s + options().look_ns);
+  look(start + 6 * s + options().look_ns, 2, start + 2 * s);
   expect_fault(GW_FAULT_HANG, 2, 1);
+}
+
+/* When a machine has stood still nobody has made progress for long, at the first look. */
+static void who_goes_on_after_a_pause_does_not_hang(void **state) {
+  (void)state;
+  run_to_step_3();
+  uint64_t pause = now + 60 * s, again = pause + options().look_ns;
+  look(pause, 1, now - 60 * s);
+  expect_nothing();
+  look(again, 1, again - s / 100);
+  expect_nothing();
+  look(again + 4 * s, 1, again - s / 100);
+  expect_nothing(); /* suspected anew */
+  commits(4);
+  look(now + 4 * s, 3, now - 4 * s);
+  expect_nothing(); /* each step clears all */
+  look(gw_supervisor_due(supervisor), 0, now - 8 * s);
+  expect_nothing(); /* somebody else */
+  look(gw_supervisor_due(supervisor), 0, now - 8 * s);
+  expect_fault(GW_FAULT_HANG, 0, 0);
 }
 
 static void a_rank_that_is_stopped_is_not_waited_for(void **state) {
@@ -216,10 +241,9 @@ static void steps_told_at_once_are_known(void **state) {
 static void when_all_wait_nobody_is_named(void **state) {
   (void)state;
   run_to_step_3();
-  now += 5 * s;
-  happens(GW_EVENT_TICK);
-  for (int32_t r = 0; r < 4; r++) observed(r, true, now - 4 * s);
-  happens(GW_EVENT_INSPECTED);
+  look(now + 4 * s, -1, 0);
+  expect_nothing();
+  look(gw_supervisor_due(supervisor), -1, 0);
   expect_fault(GW_FAULT_STUCK, -1, -1);
 }
 
@@ -386,6 +410,7 @@ int main(void) {
       cmocka_unit_test_teardown(a_host_that_is_back_is_used, tear_down),
       cmocka_unit_test_teardown(without_hosts_the_run_waits, tear_down),
       cmocka_unit_test_teardown(who_keeps_the_others_waiting_hangs, tear_down),
+      cmocka_unit_test_teardown(who_goes_on_after_a_pause_does_not_hang, tear_down),
       cmocka_unit_test_teardown(a_rank_that_is_stopped_is_not_waited_for, tear_down),
       cmocka_unit_test_teardown(steps_told_at_once_are_known, tear_down),
       cmocka_unit_test_teardown(when_all_wait_nobody_is_named, tear_down),
