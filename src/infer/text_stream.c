@@ -27,6 +27,7 @@ static bool is_beginning(const uint8_t *bytes, size_t size) {
 }
 
 size_t gw_text_unfinished(const void *text, size_t size) {
+  if (size == 0) return 0; /* of no text there is no pointer either */
   const uint8_t *end = (const uint8_t *)text + size;
   for (size_t length = 1; length <= 3 && length <= size; length++)
     if (is_beginning(end - length, length)) return length;

@@ -150,7 +150,7 @@ void gw_choice_deinit(GwChoice *choice) {
 static size_t find_stop(const GwChoice *choice, size_t added) {
   const GwText *text = &choice->text;
   size_t found = text->size;
-  for (int32_t i = 0; i < choice->completion->stop_count; i++) {
+  for (int32_t i = 0; found > 0 && i < choice->completion->stop_count; i++) {
     const char *stop = choice->completion->stops[i];
     size_t length = strlen(stop), from = text->size - added;
     from = from - choice->begin > length ? from - length : choice->begin;
