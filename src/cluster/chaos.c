@@ -109,6 +109,8 @@ static GwStatus set_up(Chaos *c) {
   if (!train->run_dir) strcat(c->run_dir, "-chaos");
   strcpy(c->undisturbed, c->run_dir);
   strcat(c->undisturbed, "-undisturbed");
+  if (gw_fs_disk()->exists(gw_fs_disk(), c->run_dir)) /* said now, not after the undisturbed run */
+    return gw_fail(GW_EXISTS, "%s is there already; remove it, or give another --run", c->run_dir);
   return draw_all(c);
 }
 
@@ -124,14 +126,29 @@ static GwStatus run_undisturbed(const Chaos *c, uint64_t *hash) {
   return GW_OK;
 }
 
-/* The recipe is what the undisturbed run has written: complete, and without overrides. */
+/* The recipe for the disturbed run, complete and without overrides, beside its folder. That of an
+ * undisturbed run that was there may ask for other checkpoints or the like. */
+static GwStatus recipe_path(const Chaos *c, char out[GW_PATH_MAX]) {
+  return gw_fs_path(out, "%s.yaml", c->run_dir);
+}
+
+static GwStatus write_recipe(const Chaos *c) {
+  char path[GW_PATH_MAX], *text;
+  GW_TRY(recipe_path(c, path));
+  GW_TRY(gw_recipe_write(&c->recipe, &text));
+  GwStatus status = gw_fs_write_atomic(gw_fs_disk(), path, text, strlen(text));
+  free(text);
+  return status;
+}
+
 static GwStatus command(const Chaos *c, bool resume, GwArgv *out) {
   const GwTrainOptions *train = &c->options->train;
-  char program[GW_PATH_MAX];
+  char program[GW_PATH_MAX], recipe[GW_PATH_MAX];
   GW_TRY(gw_process_program(program, sizeof program));
+  GW_TRY(recipe_path(c, recipe));
   GW_TRY(gw_argv_add(out, "%s", program));
   GW_TRY(gw_argv_add(out, "train"));
-  GW_TRY(gw_argv_add(out, "%s/recipe.yaml", c->undisturbed));
+  GW_TRY(gw_argv_add(out, "%s", recipe));
   GW_TRY(gw_argv_add(out, "--data=%s", c->recipe.data.dir));
   GW_TRY(gw_argv_add(out, "--run=%s", c->run_dir));
   GW_TRY(gw_argv_add(out, "--ranks=%d", c->options->ranks));
@@ -179,6 +196,7 @@ static GwStatus run_both(Chaos *c, GwChaosReport *out) {
   GwRunHash found;
   GW_TRY(set_up(c));
   GW_TRY(run_undisturbed(c, &out->undisturbed_hash));
+  GW_TRY(write_recipe(c));
   GW_TRY(run_disturbed(c, &out->seconds));
   GW_TRY(gw_run_hash(c->run_dir, &found));
   out->hash = found.state_hash;

@@ -106,9 +106,9 @@ done
 # A random mix, one fault in 30 steps of some milliseconds: a checkpoint that a fault is to damage
 # must be saved before the next fault comes, and the supervisor, on a machine that is busy, hear of
 # the newest snapshots before they are two behind.
-run chaos "${recipe[@]}" model.width=64 model.context=64 "train.steps=$((faults * 30))" \
-  --data "$work/data" --run "$work/mix" \
-  --ranks 4 --faults "$faults" --seed "$seed" --json
+mix=("${recipe[@]}" model.width=64 model.context=64 "train.steps=$((faults * 30))"
+  --data "$work/data" --run "$work/mix" --ranks 4)
+run chaos "${mix[@]}" --faults "$faults" --seed "$seed" --json
 cp "$work/out" "$work/mix.json"
 check "chaos succeeds" test $code -eq 0
 check "chaos --json says all of it" python3 - "$work/mix.json" "$faults" <<'END'
@@ -126,8 +126,13 @@ for name, one in report["classes"].items():
           f"recovered {one['recovery_seconds_worst']:.3f} s later, at worst")
 print(f"  useful time {report['useful_time']:.3f}")
 END
-run chaos "${recipe[@]}" --data "$work/data" --run "$work/mix" --ranks 4 --faults 2
+run chaos "${mix[@]}" --faults 2
 check "a run that is there is not run again" test $code -eq 1
+check "a run that is there: said so" has "$err" "is there already"
+rm -r "$work/mix"
+run chaos "${mix[@]}" train.checkpoint_every=7 --faults 2
+check "the undisturbed run serves again, with other faults" test $code -eq 0
+check "and for what is asked now" grep -q "checkpoint_every: 7$" "$work/mix/recipe.yaml"
 run chaos "${recipe[@]}" --data "$work/data" --run "$work/dense" --ranks 2 --faults 20
 check "too many faults are refused" test $code -eq 2
 check "too many faults: one error line" one_error
