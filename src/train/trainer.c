@@ -273,7 +273,8 @@ GwStatus gw_trainer_gather(GwTrainer *t) {
   if (!t->world) return GW_OK;
   char *moments = t->state_buffer;
   GW_TRY(gw_world_spread(t->world, moments, t->exchange.param_first));
-  return gw_world_spread(t->world, moments + t->plan.params.bytes, t->exchange.param_first);
+  GW_TRY(gw_world_spread(t->world, moments + t->plan.params.bytes, t->exchange.param_first));
+  return gw_world_barrier(t->world); /* the node's other ranks may still be receiving */
 }
 
 void gw_trainer_deal(GwTrainer *t, int32_t first, int32_t last) {
