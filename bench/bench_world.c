@@ -75,9 +75,10 @@ static int run_local(const char *name, int32_t rank, int64_t count) {
 
 static int run_mpi(const char *name, int64_t count) {
   GwWorld *world;
-  GwStatus status = gw_world_create_mpi(name, 1, timeout_ns, &world);
+  GwStatus status = gw_world_create_mpi(&world);
   if (status != GW_OK) return said(status);
-  int code = said(run(world, gw_world_mpi_library(), count));
+  status = gw_world_meet(world, name, 1, timeout_ns);
+  int code = said(status == GW_OK ? run(world, gw_world_mpi_library(), count) : status);
   gw_world_destroy(world);
   return code;
 }

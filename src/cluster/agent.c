@@ -55,7 +55,7 @@ static void drop_epoch(Agent *a) {
   if (a->report_name[0]) gw_shared_remove(a->report_name);
 }
 
-static GwStatus begin_epoch(Agent *a, uint64_t number, int32_t ranks) {
+static GwStatus begin_epoch(Agent *a, uint64_t number, int32_t ranks, int32_t first, int32_t end) {
   GwEpoch *epoch = &a->epoch;
   size_t count = (size_t)ranks;
   gw_job_clear(a->options->job);
@@ -67,18 +67,20 @@ static GwStatus begin_epoch(Agent *a, uint64_t number, int32_t ranks) {
   snprintf(epoch->name, sizeof epoch->name, "%.150s%" PRIu64, a->boards, number);
   GW_TRY(gw_board_create(epoch->name, number, ranks, &epoch->shared, &epoch->board));
   epoch->board->known = -1;
+  epoch->board->first = first;
+  epoch->board->end = end;
   epoch->epoch = number;
   epoch->ranks = ranks;
   gw_job_report(a->options->job, a->report_name);
   return gw_shared_create(a->report_name, sizeof(GwTrainReport), &a->report);
 }
 
-static void on_epoch(Agent *a, uint64_t number, int32_t ranks) {
+static void on_epoch(Agent *a, uint64_t number, int32_t ranks, int32_t first, int32_t end) {
   gw__epoch_kill(&a->epoch); /* there is none, if the supervisor is sane */
   drop_epoch(a);
   a->fenced = a->reported = false;
   a->head = (GwHeadLine){-1, -1, -1};
-  if (begin_epoch(a, number, ranks) == GW_OK) {
+  if (begin_epoch(a, number, ranks, first, end) == GW_OK) {
     SAY(a, "board %" PRIu64, number);
   } else {
     SAY(a, "failed %s", gw_error_message());
@@ -89,10 +91,12 @@ static void on_epoch(Agent *a, uint64_t number, int32_t ranks) {
 static void on_order(Agent *a, const char *line) {
   uint64_t number;
   int64_t step;
-  int32_t ranks;
+  int32_t ranks, first, end;
   a->heard_at = a->now;
-  if (sscanf(line, "epoch %" SCNu64 " %" SCNd32, &number, &ranks) == 2 && ranks > 0) {
-    on_epoch(a, number, ranks);
+  if (sscanf(line, "epoch %" SCNu64 " %" SCNd32 " %" SCNd32 " %" SCNd32, &number, &ranks, &first,
+             &end) == 4 &&
+      ranks > 0) {
+    on_epoch(a, number, ranks, first, end);
   } else if (strcmp(line, "end") == 0) {
     if (a->epoch.ranks > 0) a->epoch.board->end_asked = 1;
   } else if (sscanf(line, "known %" SCNd64, &step) == 1) {

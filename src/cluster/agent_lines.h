@@ -1,7 +1,7 @@
 /* What a supervisor and its agents, one on every host, tell each other: lines of words.
  *
  * To the agent:
- *   epoch E RANKS    make a board: ranks of this epoch may come
+ *   epoch E RANKS FIRST END    make a board: ranks of this epoch may come, and [FIRST, END) are to
  *   end              ask the ranks for the end
  *   known STEP       the snapshot of this step has been heard of
  *   fence            the epoch is over: its ranks are killed

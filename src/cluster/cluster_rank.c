@@ -10,6 +10,7 @@
 #include "godwit/cluster.h"
 #include "godwit/log.h"
 #include "guard/inject.h"
+#include "os/clock.h"
 #include "os/fs.h"
 #include "os/process.h"
 #include "train/rank.h"
@@ -30,10 +31,15 @@ static GwStatus take_row(const GwRankOptions *options, int32_t rank, Seat *seat)
   GW_TRY(
       gw_board_open(name, options->epoch, rank, options->ranks, &seat->board, &seat->rank.board));
   seat->rank.row = &seat->rank.board->row[rank];
-  return GW_OK;
+  if (rank >= seat->rank.board->first && rank < seat->rank.board->end) return GW_OK;
+  /* The launcher has put it on a machine where it does not belong. The supervisor sees it sit
+   * there, says so and ends the epoch; nothing is begun until then, as the others wait. */
+  gw_clock_sleep(meeting_ns);
+  return gw_fail(GW_MISMATCH, "the launcher has put rank %d on the wrong machine", rank);
 }
 
-/* A rank that knows its number sits down first: who waits for the others can be seen. */
+/* A rank sits down as soon as it knows its number, before it makes anything that another process
+ * would have to clear up: an epoch is over when all who sit are gone. */
 static GwStatus meet(const GwRankOptions *options, Seat *seat) {
   char name[GW_SHARED_NAME_MAX];
   GwWorld **world = &seat->rank.world;
@@ -42,12 +48,13 @@ static GwStatus meet(const GwRankOptions *options, Seat *seat) {
     GW_TRY(take_row(options, options->rank, seat));
     GW_TRY(gw_world_create_local(name, options->rank, options->ranks, meeting_ns, world));
   } else {
-    GW_TRY(gw_world_create_mpi(name, options->ranks_per_node, meeting_ns, world));
+    GW_TRY(gw_world_create_mpi(world));
     const GwPlace *place = gw_world_place(*world);
     if (place->ranks != options->ranks)
       return gw_fail(GW_MISMATCH, "the launcher has started %d ranks, not %d", place->ranks,
                      options->ranks);
     GW_TRY(take_row(options, place->rank, seat));
+    GW_TRY(gw_world_meet(*world, name, options->ranks_per_node, meeting_ns));
   }
   gw_world_watch(*world, &seat->rank.row->waiting);
   return GW_OK;

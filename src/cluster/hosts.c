@@ -429,21 +429,31 @@ void gw_hosts_forget(GwHosts *h) { tell_all(h, "forget"); }
 
 /* ---- epochs ---- */
 
+/* Its ranks follow each other. */
+static void tell_epoch(GwHosts *h, int32_t i) {
+  int32_t ranks = h->placement->rank_count, first = 0;
+  char line[96];
+  while (first < ranks && h->placement->host_of[first] != i) first++;
+  int32_t end = first;
+  while (end < ranks && h->placement->host_of[end] == i) end++;
+  snprintf(line, sizeof line, "epoch %" PRIu64 " %" PRId32 " %" PRId32 " %" PRId32, h->epoch, ranks,
+           first, end);
+  tell(h, i, line);
+}
+
 static bool is_to_answer(const GwHosts *h, int32_t i) {
   return h->host[i].state == UP && h->host[i].board != h->epoch && !h->complaint[0];
 }
 
 GwStatus gw_hosts_begin(GwHosts *h, uint64_t epoch, const GwPlacement *placement, GwBoard *board,
                         GwProcess *processes) {
-  char line[64];
   h->epoch = epoch;
   h->placement = placement;
   h->board = board;
   h->processes = processes;
   h->complaint[0] = 0;
-  snprintf(line, sizeof line, "epoch %" PRIu64 " %" PRId32, epoch, placement->rank_count);
   for (int32_t i = 0; i < h->count; i++) h->host[i].runs = h->host[i].state == UP;
-  tell_all(h, line);
+  for (int32_t i = 0; i < h->count; i++) tell_epoch(h, i);
   listen_until(h, is_to_answer, gw_clock_ns() + silence_ns);
   if (h->complaint[0]) return gw_fail(GW_IO, "%s", h->complaint);
   for (int32_t r = 0; r < placement->rank_count; r++)

@@ -17,7 +17,7 @@ static size_t board_bytes(int32_t ranks) {
 static void begin(const GwShared *area, uint64_t epoch, int32_t ranks) {
   GwBoard *board = area->data;
   board->epoch = epoch;
-  board->ranks = ranks;
+  board->ranks = board->end = ranks;
   board->known = INT64_MAX;
   board->restored = board->committed = board->checkpoint = -1;
   for (int32_t r = 0; r < ranks; r++) {

@@ -298,12 +298,25 @@ static GwStatus enter_node(GwWorld *world) {
   return status;
 }
 
-static GwStatus enter_mpi(GwWorld *world, const char *name, int32_t ranks_per_node,
-                          uint64_t timeout_ns) {
+static GwStatus open_link(GwWorld *world) {
   GW_TRY(gw__link_open(&world->link));
-  world->deadline_ns = gw_clock_ns() + timeout_ns;
-  int32_t rank = gw__link_rank(world->link), ranks = gw__link_ranks(world->link);
+  world->place.rank = gw__link_rank(world->link);
+  world->place.ranks = gw__link_ranks(world->link);
+  return GW_OK;
+}
+
+GwStatus gw_world_create_mpi(GwWorld **out) {
+  GwWorld *world = create();
+  if (!world) return gw_fail(GW_MEMORY, "no memory for a world");
+  return end_create(open_link(world), world, out);
+}
+
+GwStatus gw_world_meet(GwWorld *world, const char *name, int32_t ranks_per_node,
+                       uint64_t timeout_ns) {
+  int32_t rank = world->place.rank, ranks = world->place.ranks;
   int32_t *node_of = GW_ARENA_ARRAY(&world->arena, int32_t, ranks);
+  GW_ASSERT(ranks_per_node >= 0);
+  world->deadline_ns = gw_clock_ns() + timeout_ns;
   if (!node_of) return gw_fail(GW_MEMORY, "no memory for %d ranks", ranks);
   if (ranks_per_node > 0) {
     for (int32_t i = 0; i < ranks; i++) node_of[i] = i / ranks_per_node;
@@ -317,14 +330,6 @@ static GwStatus enter_mpi(GwWorld *world, const char *name, int32_t ranks_per_no
     if (!world->buffers) return gw_fail(GW_MEMORY, "no memory for messages between nodes");
   }
   return enter_node(world);
-}
-
-GwStatus gw_world_create_mpi(const char *name, int32_t ranks_per_node, uint64_t timeout_ns,
-                             GwWorld **out) {
-  GwWorld *world = create();
-  GW_ASSERT(ranks_per_node >= 0);
-  if (!world) return gw_fail(GW_MEMORY, "no memory for a world");
-  return end_create(enter_mpi(world, name, ranks_per_node, timeout_ns), world, out);
 }
 
 GwStatus gw_world_finish(GwWorld *world) {

@@ -28,12 +28,15 @@ GwStatus gw_world_create_alone(GwWorld **out);
  * not come within `timeout_ns`. */
 GwStatus gw_world_create_local(const char *name, int32_t rank, int32_t ranks, uint64_t timeout_ns,
                                GwWorld **out);
-/* The processes that an MPI launcher started. Nodes are the machines; `ranks_per_node` > 0: rank r
- * counts as on node r / ranks_per_node instead, to try the way between nodes on one machine. Once
- * in the life of a process. The launcher sees to it that all start; `timeout_ns` is for what they
- * then set up together. GW_UNSUPPORTED when this program was built without MPI. */
-GwStatus gw_world_create_mpi(const char *name, int32_t ranks_per_node, uint64_t timeout_ns,
-                             GwWorld **out);
+/* The processes that an MPI launcher started, which sees to it that all do. Once in the life of a
+ * process. A rank then knows `rank` and `ranks` of its place and nothing else; only gw_world_meet
+ * or gw_world_destroy may follow. GW_UNSUPPORTED when this program was built without MPI. */
+GwStatus gw_world_create_mpi(GwWorld **out);
+/* What they then set up together, with `name` as above. Nodes are the machines; `ranks_per_node` >
+ * 0: rank r counts as on node r / ranks_per_node instead, to try the way between nodes on one
+ * machine. GW_IO when the others do not come within `timeout_ns`. */
+GwStatus gw_world_meet(GwWorld *world, const char *name, int32_t ranks_per_node,
+                       uint64_t timeout_ns);
 /* Collective, the last call of a run that went well: waits for all, then ends MPI, which a launcher
  * wants before a process exits. Only gw_world_destroy may follow. */
 GwStatus gw_world_finish(GwWorld *world);

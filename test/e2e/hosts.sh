@@ -190,4 +190,5 @@ refused elsewhere "was started with other data" --ranks 4 --hosts one:2,two:2 "$
 on two "umount $work/data"
 refused misplaced "the launcher has put rank" --ranks 4 --hosts one:2,two:2 \
   --launcher "${launcher//\{hosts\}/two:4}" --shell "$work/on {host}"
+check "misplaced: no step was made" test "$(steps_made "$work/misplaced")" = 0
 finish

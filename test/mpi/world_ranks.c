@@ -26,19 +26,20 @@ static GwStatus check(GwWorld *world, uint64_t seed) {
   return GW_OK;
 }
 
+static GwStatus act(GwWorld *world, int argc, char **argv) {
+  void *data;
+  GW_TRY(gw_world_meet(world, argv[2], atoi(argv[3]), timeout_ns));
+  if (strcmp(argv[1], "check") == 0)
+    return check(world, argc > 4 ? strtoull(argv[4], NULL, 10) : 1);
+  if (strcmp(argv[1], "full") == 0) return gw_world_memory(world, (size_t)1 << 46, &data);
+  if (gw_world_place(world)->rank == 1) return gw_fail(GW_NUMERIC, "rank 1 gives up");
+  return gw_world_barrier(world);
+}
+
 static GwStatus run(int argc, char **argv) {
   GwWorld *world;
-  GW_TRY(gw_world_create_mpi(argv[2], atoi(argv[3]), timeout_ns, &world));
-  GwStatus status = GW_OK;
-  void *data;
-  if (strcmp(argv[1], "check") == 0)
-    status = check(world, argc > 4 ? strtoull(argv[4], NULL, 10) : 1);
-  else if (strcmp(argv[1], "full") == 0)
-    status = gw_world_memory(world, (size_t)1 << 46, &data);
-  else if (gw_world_place(world)->rank == 1)
-    status = gw_fail(GW_NUMERIC, "rank 1 gives up");
-  else
-    status = gw_world_barrier(world);
+  GW_TRY(gw_world_create_mpi(&world));
+  GwStatus status = act(world, argc, argv);
   gw_world_destroy(world);
   return status;
 }

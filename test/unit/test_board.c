@@ -35,6 +35,7 @@ static void a_rank_is_known_once_it_has_opened(void **state) {
   assert_int_equal(board->row[1].pid, 0);
   assert_true(board->committed == -1 && board->row[2].bad_copy == -1);
   assert_true(board->row[2].op == -1 && board->row[2].accused == -1);
+  assert_true(board->first == 0 && board->end == 3);
   assert_ok(gw_board_open(name, 7, 1, 3, &theirs, &seen));
   assert_int_equal(board->row[1].pid, getpid());
   assert_ok(gw_process_look(getpid(), &letter, &born));

@@ -46,10 +46,13 @@ static uint64_t build;
 static void write_script(const char *text) {
   FILE *file = fopen(script, "w");
   assert_non_null(file);
-  fprintf(file,
-          "build=%016" PRIx64 "\n"
-          "await() { while read order; do [ \"$order\" = 'epoch 4 2' ] && return; done; }\n%s\n",
-          build, text);
+  fprintf(
+      file,
+      "build=%016" PRIx64 "\n"
+      "[ $1 = one ] && ranks='0 1' || ranks='1 2'\n"
+      "await() { while read order; do [ \"$order\" = \"epoch 4 2 $ranks\" ] && return; done; }\n"
+      "%s\n",
+      build, text);
   assert_int_equal(fclose(file), 0);
 }
 
@@ -126,8 +129,7 @@ static void an_epoch_is_told(void **state) {
   stage_open(&stage,
              "echo Welcome to $1.; echo godwit-agent $build\n"
              "[ $1 = two ] && echo found 10 1 2\n"
-             "read order; while [ \"$order\" != 'epoch 4 2' ]; do read order; done\n"
-             "echo board 4\n"
+             "await; echo board 4\n"
              "if [ $1 = one ]; then echo row 0 55 1 1 3 4 12 99 10 -1 1; echo head 10 12 -1\n"
              "else echo row 1 66 1 0 4 4 12 88 10 -1 -1; echo said 1 because of rain\n"
              "echo exit 1 -1; fi\n"

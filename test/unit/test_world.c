@@ -103,7 +103,7 @@ static void test_without_mpi_the_message_says_how_to_get_it(void **state) {
     print_message("built with MPI: only a build without it can say how to get it\n");
     skip();
   }
-  assert_fails(GW_UNSUPPORTED, "libopenmpi-dev", gw_world_create_mpi(name, 0, second_ns, &world));
+  assert_fails(GW_UNSUPPORTED, "libopenmpi-dev", gw_world_create_mpi(&world));
 }
 
 /* ---- memory ---- */
