@@ -1,7 +1,8 @@
 /* What a supervisor and its agents, one on every host, tell each other: lines of words.
  *
  * To the agent:
- *   epoch E RANKS FIRST END    make a board: ranks of this epoch may come, and [FIRST, END) are to
+ *   epoch E RANKS FIRST END
+ *                    make a board: ranks of this epoch may come; [FIRST, END) belong on this host
  *   end              ask the ranks for the end
  *   known STEP       the snapshot of this step has been heard of
  *   fence            the epoch is over: its ranks are killed

@@ -32,8 +32,7 @@ typedef struct {
   _Alignas(4096) uint64_t magic;
   uint64_t epoch;
   int32_t ranks;
-  int32_t first,
-      end; /* the ranks that belong on this machine; all, if the supervisor says no more */
+  int32_t first, end;        /* ranks [first, end) belong on this machine; gw_board_create: all */
   _Atomic int32_t end_asked; /* by the supervisor: checkpoint and exit */
   _Atomic int32_t fenced;    /* likewise: this epoch is over, nothing of it counts any more */
   /* By the supervisor: the newest snapshot that it has heard of. Ranks take no further one before
