@@ -218,7 +218,9 @@ static GwStatus greet(Agent *a) {
   gw_job_clear(a->options->job);
   if (a->options->fresh) GW_TRY(gw_snapshot_remove_all(a->options->snapshots));
   SAY(a, "godwit-agent %016" PRIx64, build);
-  return gw_snapshot_find(a->options->snapshots, tell_found, a);
+  GW_TRY(gw_snapshot_find(a->options->snapshots, tell_found, a));
+  SAY(a, "ready");
+  return GW_OK;
 }
 
 static void leave(Agent *a) {

@@ -12,7 +12,8 @@
  *
  * From the agent:
  *   godwit-agent BUILD         it is there; its program's hash
- *   found STEP SHARE SHARES    a snapshot that the host holds; after the line above
+ *   found STEP SHARE SHARES    a snapshot that the host holds
+ *   ready                      that was all: from now on it takes orders
  *   board E                    the board is there
  *   failed TEXT                or not
  *   row R PID STATE WAITING OP KIND STEP PROGRESS SNAPSHOT BAD_COPY ACCUSED     a row has changed

@@ -1,4 +1,5 @@
-/* One connection per host. A host is down, has been called, or is up. */
+/* One connection per host. A host is down, has been called, has answered and tells what it holds,
+ * or is up. */
 #include "cluster/hosts.h"
 
 #include <ctype.h>
@@ -23,7 +24,7 @@ static const uint64_t answer_ns = 30 * SECOND, silence_ns = 10 * SECOND, retry_n
 
 enum { COMPLAINT = 400 };
 
-typedef enum { DOWN, CALLED, UP } State;
+typedef enum { DOWN, CALLED, ANSWERED, UP } State;
 
 typedef struct {
   State state;
@@ -230,6 +231,12 @@ static void on_hello(GwHosts *h, int32_t i, uint64_t build) {
     lose(h, i, "it has another build of godwit; install the same on every machine");
     return;
   }
+  host->state = ANSWERED;
+}
+
+/* What it holds was told: whoever is told that it is there knows that already. */
+static void on_ready(GwHosts *h, int32_t i) {
+  Host *host = &h->host[i];
   host->state = UP;
   if (host->lost) push(h, (GwEvent){.kind = GW_EVENT_HOST_BACK, .host = i});
   host->lost = false;
@@ -287,7 +294,7 @@ static void on_exit_of(GwHosts *h, int32_t i, int32_t rank, int code) {
 }
 
 static void on_failed(GwHosts *h, int32_t i, const char *text) {
-  if (h->host[i].state == CALLED)
+  if (h->host[i].state != UP)
     lose(h, i, text);
   else
     complain(h, gw_hosts_name(h, i), text);
@@ -321,20 +328,28 @@ static void on_epoch_line(GwHosts *h, int32_t i, const char *line) {
   }
 }
 
-static void on_line(GwHosts *h, int32_t i, const char *line) {
+/* Lines of a host that comes. */
+static void on_greeting(GwHosts *h, int32_t i, const char *line) {
   GwEvent found = {.kind = GW_EVENT_FOUND, .host = i};
   uint64_t build;
-  h->host[i].heard_at = gw_clock_ns();
-  if (strncmp(line, "failed ", 7) == 0) {
-    on_failed(h, i, line + 7);
-  } else if (h->host[i].state == CALLED) {
+  if (h->host[i].state == CALLED) {
     if (sscanf(line, "godwit-agent %" SCNx64, &build) == 1) on_hello(h, i, build);
   } else if (sscanf(line, "found %" SCNd64 " %" SCNd32 " %" SCNd32, &found.step, &found.share,
                     &found.shares) == 3) {
     push(h, found);
-  } else {
-    on_epoch_line(h, i, line);
+  } else if (strcmp(line, "ready") == 0) {
+    on_ready(h, i);
   }
+}
+
+static void on_line(GwHosts *h, int32_t i, const char *line) {
+  h->host[i].heard_at = gw_clock_ns();
+  if (strncmp(line, "failed ", 7) == 0)
+    on_failed(h, i, line + 7);
+  else if (h->host[i].state == UP)
+    on_epoch_line(h, i, line);
+  else
+    on_greeting(h, i, line);
 }
 
 /* ---- listening ---- */
@@ -385,14 +400,16 @@ static void listen_until(GwHosts *h, bool (*waited)(const GwHosts *h, int32_t i)
 
 /* ---- opening and closing ---- */
 
-static bool is_called(const GwHosts *h, int32_t i) { return h->host[i].state == CALLED; }
+static bool is_coming(const GwHosts *h, int32_t i) {
+  return h->host[i].state == CALLED || h->host[i].state == ANSWERED;
+}
 
 static GwStatus open_hosts(GwHosts *h) {
   GW_TRY(gw_job_build(&h->build));
   h->poll = epoll_create1(EPOLL_CLOEXEC);
   if (h->poll < 0) return gw__os_fail(errno, "the hosts", "watch them");
   for (int32_t i = 0; i < h->count; i++) GW_TRY(call(h, i));
-  listen_until(h, is_called, gw_clock_ns() + answer_ns);
+  listen_until(h, is_coming, gw_clock_ns() + answer_ns);
   for (int32_t i = 0; i < h->count; i++)
     if (h->host[i].state != UP)
       return gw_fail(GW_IO, "host %s: %s (%s)", gw_hosts_name(h, i),

@@ -109,8 +109,8 @@ void gw_snapshots_found(GwSnapshots *snapshots, const GwPlacement *placement, in
   GwSnapshotMap *map = map_of(snapshots, step, shares);
   if (!map) return;
   GwCopy *copies = map->copies[share];
-  bool known = copies[0].host == host || copies[1].host == host;
-  if (!known) copies[copies[0].host < 0 ? 0 : 1] = copy_on(placement, host);
+  int known = copies[0].host == host ? 0 : copies[1].host == host ? 1 : -1; /* before it was lost */
+  copies[known >= 0 ? known : copies[0].host < 0 ? 0 : 1] = copy_on(placement, host);
 }
 
 bool gw_snapshots_bad(GwSnapshots *snapshots, int64_t step, int32_t host) {

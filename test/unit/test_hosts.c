@@ -75,7 +75,10 @@ static void refuses(const char *text, GwStatus expected, const char *message) {
 static void hosts_that_cannot_be_used(void **state) {
   (void)state;
   refuses("exit 255", GW_IO, "host one: the connection ended");
-  refuses("[ $1 = two ] && exit; echo godwit-agent $build; cat >/dev/null", GW_IO, "host two");
+  refuses("[ $1 = two ] && exit; echo godwit-agent $build; echo ready; cat >/dev/null", GW_IO,
+          "host two");
+  refuses("echo godwit-agent $build; echo found 3 0 1; exit", GW_IO, "host one: the connection");
+  refuses("echo godwit-agent $build; echo failed to look; cat >/dev/null", GW_IO, "to look");
   refuses("echo godwit-agent 0123; cat >/dev/null", GW_IO, "another build");
   refuses("echo failed no room; cat >/dev/null", GW_IO, "no room");
   refuses("head -c 200000 /dev/zero | tr '\\0' x; cat >/dev/null", GW_IO, "line of more than");
@@ -128,13 +131,13 @@ static void an_epoch_is_told(void **state) {
   GwEvent event;
   stage_open(&stage,
              "echo Welcome to $1.; echo godwit-agent $build\n"
-             "[ $1 = two ] && echo found 10 1 2\n"
-             "await; echo board 4\n"
+             "[ $1 = two ] && sleep 0.3 && echo found 10 1 2\n"
+             "echo ready; await; echo board 4\n"
              "if [ $1 = one ]; then echo row 0 55 1 1 3 4 12 99 10 -1 1; echo head 10 12 -1\n"
              "else echo row 1 66 1 0 4 4 12 88 10 -1 -1; echo said 1 because of rain\n"
              "echo exit 1 -1; fi\n"
              "while read order; do [ \"$order\" = fence ] && echo stopped 4; done");
-  if (!gw_hosts_event(stage.hosts, &event)) assert_true(listen(&stage, &event));
+  assert_true(gw_hosts_event(stage.hosts, &event)); /* a supervisor begins with what there is */
   assert_true(event.kind == GW_EVENT_FOUND && event.step == 10 && event.share == 1);
   assert_true(event.shares == 2 && event.host == 1);
   assert_ok(stage_begin(&stage));
@@ -159,7 +162,7 @@ static void what_makes_no_sense_is_ignored(void **state) {
   (void)state;
   Stage stage;
   stage_open(&stage,
-             "echo godwit-agent $build; await; echo board 4\n"
+             "echo godwit-agent $build; echo ready; await; echo board 4\n"
              "echo row 7 1 1 1 1 4 1 1 1 1 1; echo row -1 1 1 1 1 4 1 1 1 1 1; echo row 0 1 2\n"
              "echo said 9 x; echo said; echo exit 5 0; echo exit; echo report 00; echo head 1\n"
              "echo godwit-agent 77; head -c 3000 /dev/urandom; echo\n"
@@ -175,7 +178,7 @@ static void what_makes_no_sense_is_ignored(void **state) {
 static void a_rank_in_the_wrong_place(void **state) {
   (void)state;
   Stage stage;
-  stage_open(&stage, "echo godwit-agent $build; await; echo board 4\n"
+  stage_open(&stage, "echo godwit-agent $build; echo ready; await; echo board 4\n"
                      "[ $1 = two ] && echo row 0 55 1 1 3 4 12 99 10 -1 1; cat >/dev/null");
   (void)stage_begin(&stage);
   for (int i = 0; i < 20 && !gw_hosts_complaint(stage.hosts); i++) (void)listen(&stage, NULL);
@@ -186,7 +189,7 @@ static void a_rank_in_the_wrong_place(void **state) {
 static void a_host_without_room(void **state) {
   (void)state;
   Stage stage;
-  stage_open(&stage, "echo godwit-agent $build\n"
+  stage_open(&stage, "echo godwit-agent $build; echo ready\n"
                      "[ $1 = one ] && echo board 4 || { await; echo failed no memory; }\n"
                      "cat >/dev/null");
   assert_int_equal(stage_begin(&stage), GW_IO);
@@ -198,14 +201,14 @@ static void a_host_is_lost_and_comes_back(void **state) {
   (void)state;
   Stage stage;
   GwEvent event;
-  char mark[600], text[1600];
+  char mark[600], text[2400];
   snprintf(mark, sizeof mark, "%s.mark", script);
   unlink(mark);
   snprintf(text, sizeof text,
-           "echo godwit-agent $build; echo board 4; [ $1 = one ] && exec cat >/dev/null\n"
-           "[ -e %s ] && echo found 3 0 1 && exec cat >/dev/null\n"
+           "echo godwit-agent $build; [ -e %s ] && echo found 3 0 1 && sleep 0.3\n"
+           "echo ready; echo board 4; [ $1 = one ] || [ -e %s ] && exec cat >/dev/null\n"
            "touch %s; echo row 1 66 1 0 4 4 12 88 10 -1 -1; read x; read x",
-           mark, mark);
+           mark, mark, mark);
   stage_open(&stage, text);
   assert_ok(stage_begin(&stage));
   uint64_t begun = gw_clock_ns();
@@ -214,9 +217,9 @@ static void a_host_is_lost_and_comes_back(void **state) {
   assert_true(event.kind == GW_EVENT_HOST_LOST && event.host == 1);
   assert_true(stage.processes[1].ended);
   while (!listen(&stage, &event) && gw_clock_ns() < begun + UINT64_C(30000000000)) continue;
-  assert_true(event.kind == GW_EVENT_HOST_BACK && event.host == 1);
-  if (!gw_hosts_event(stage.hosts, &event)) assert_true(listen(&stage, &event));
   assert_true(event.kind == GW_EVENT_FOUND && event.step == 3);
+  if (!gw_hosts_event(stage.hosts, &event)) assert_true(listen(&stage, &event));
+  assert_true(event.kind == GW_EVENT_HOST_BACK && event.host == 1);
   stage_close(&stage);
 }
 

@@ -163,6 +163,20 @@ static void without_hosts_the_run_waits(void **state) {
   expect_launch(0, GW_FROM_START);
 }
 
+/* Its connection broke, and its memory did not. */
+static void a_host_that_is_back_holds_what_it_held(void **state) {
+  (void)state;
+  run_to_step_3();
+  for (int32_t h = 0; h < 3; h++) host_event(GW_EVENT_HOST_LOST, h);
+  happens(GW_EVENT_STOPPED);
+  EXPECT(GW_ACTION_WAIT);
+  for (int32_t share = 0; share < 4; share++)
+    happens_with(
+        (GwEvent){.kind = GW_EVENT_FOUND, .step = 2, .share = share, .shares = 4, .host = 1});
+  host_event(GW_EVENT_HOST_BACK, 1);
+  expect_launch(2, GW_FROM_SNAPSHOT);
+}
+
 static void observed(int32_t rank, bool waiting, uint64_t at) {
   happens_with((GwEvent){.kind = GW_EVENT_OBSERVED,
                          .epoch = gw_supervisor_epoch(supervisor),
@@ -409,6 +423,7 @@ int main(void) {
       cmocka_unit_test_teardown(a_lost_host_takes_its_shares, tear_down),
       cmocka_unit_test_teardown(a_host_that_is_back_is_used, tear_down),
       cmocka_unit_test_teardown(without_hosts_the_run_waits, tear_down),
+      cmocka_unit_test_teardown(a_host_that_is_back_holds_what_it_held, tear_down),
       cmocka_unit_test_teardown(who_keeps_the_others_waiting_hangs, tear_down),
       cmocka_unit_test_teardown(who_goes_on_after_a_pause_does_not_hang, tear_down),
       cmocka_unit_test_teardown(a_rank_that_is_stopped_is_not_waited_for, tear_down),
