@@ -7,7 +7,6 @@
 #include "godwit/log.h"
 
 enum { TAIL_BYTES = 1 << 16, LINE_BYTES_MAX = 1 << 20 };
-static const size_t largest_file = (size_t)1 << 32;
 
 /* Length of the whole lines at the start of `text`. */
 static size_t whole_lines(const char *text, size_t size) {
@@ -15,24 +14,82 @@ static size_t whole_lines(const char *text, size_t size) {
   return size;
 }
 
+/* ---- where a file is cut ---- */
+
+/* Behind which line a file is to end: the last one that is whole and, where there is a key, has it
+ * and is not above `last`. */
+typedef struct {
+  const char *key; /* NULL: any line */
+  int64_t last;
+} Cut;
+
+static bool key_of(const char *line, size_t length, const char *key, int64_t *out) {
+  json_error_t error;
+  json_t *object = json_loadb(line, length, 0, &error);
+  json_t *value = json_is_object(object) ? json_object_get(object, key) : NULL;
+  bool there = json_is_integer(value);
+  if (there) *out = json_integer_value(value);
+  json_decref(object);
+  return there;
+}
+
+/* Looks at the lines of `text`, the end of a file, from the last one back; false: the line is not
+ * among them. What has no key stays with the line before it. */
+static bool find_cut(const Cut *cut, const char *text, size_t size, bool torn, size_t *out) {
+  size_t end = whole_lines(text, size);
+  *out = end;
+  for (size_t begin; end > 0; end = begin) {
+    int64_t key;
+    begin = whole_lines(text, end - 1);
+    if (begin == 0 && torn) return false;
+    if (!cut->key) return true;
+    if (!key_of(text + begin, end - begin, cut->key, &key)) continue;
+    if (key <= cut->last) return true;
+    *out = begin;
+  }
+  return !torn;
+}
+
+/* The file may be long, and what is cut is at its end: ever more of it is read. */
+static GwStatus find_end(GwFs *fs, GwFile *file, const char *path, const Cut *cut, uint64_t *bytes,
+                         uint64_t *out) {
+  GW_TRY(fs->size(fs, file, bytes));
+  for (uint64_t window = TAIL_BYTES;; window *= 4) {
+    uint64_t begin = *bytes > window ? *bytes - window : 0;
+    size_t size = (size_t)(*bytes - begin), got = 0, kept = 0;
+    char *text = malloc(size + 1);
+    if (!text) return gw_fail(GW_MEMORY, "no memory to read %s", path);
+    GwStatus status = fs->read_at(fs, file, begin, text, size, &got);
+    bool found = status == GW_OK && find_cut(cut, text, got, begin > 0, &kept);
+    free(text);
+    GW_TRY(status);
+    *out = begin + kept;
+    if (found) return GW_OK;
+  }
+}
+
+static GwStatus cut_file(GwFs *fs, GwFile *file, const char *path, const Cut *cut) {
+  uint64_t bytes = 0, end = 0;
+  GW_TRY(find_end(fs, file, path, cut, &bytes, &end));
+  return end < bytes ? fs->truncate(fs, file, end) : GW_OK;
+}
+
+GwStatus gw_jsonl_cut(GwJsonl *lines, const char *key, int64_t last) {
+  return cut_file(lines->fs, lines->file, lines->path, &(Cut){key, last});
+}
+
+/* ---- writing ---- */
+
 GwStatus gw_jsonl_open(GwFs *fs, const char *path, GwJsonl *out) {
   GwJsonl lines = {.fs = fs};
   GW_TRY(gw_fs_path(lines.path, "%s", path));
   GW_TRY(fs->open(fs, path, GW_FILE_APPEND, &lines.file));
-  char *text = NULL;
-  size_t size = 0;
-  GwStatus status = gw_fs_read_all(fs, path, largest_file, &text, &size);
-  if (status == GW_OK) {
-    size_t whole = whole_lines(text, size);
-    if (whole < size) status = fs->truncate(fs, lines.file, whole);
-    free(text);
-  }
-  if (status != GW_OK) {
+  GwStatus status = cut_file(fs, lines.file, path, &(Cut){NULL, 0});
+  if (status == GW_OK)
+    *out = lines;
+  else
     fs->close(fs, lines.file);
-    return status;
-  }
-  *out = lines;
-  return GW_OK;
+  return status;
 }
 
 void gw_jsonl_close(GwJsonl *lines) {
@@ -56,29 +113,6 @@ void gw_jsonl_add(GwJsonl *lines, json_t *object) {
     lines->warned = true;
     gw_log(GW_LOG_WARNING, "lines of %s are lost: %s", lines->path, gw_error_message());
   }
-}
-
-static int64_t key_of(const char *line, size_t length, const char *key) {
-  json_error_t error;
-  json_t *object = json_loadb(line, length, 0, &error);
-  json_t *value = json_is_object(object) ? json_object_get(object, key) : NULL;
-  int64_t number = json_is_integer(value) ? json_integer_value(value) : 0;
-  json_decref(object);
-  return number;
-}
-
-GwStatus gw_jsonl_cut(GwJsonl *lines, const char *key, int64_t last) {
-  char *text = NULL;
-  size_t size = 0, at = 0;
-  GW_TRY(gw_fs_read_all(lines->fs, lines->path, largest_file, &text, &size));
-  while (at < size) {
-    const char *end = memchr(text + at, '\n', size - at);
-    size_t length = end ? (size_t)(end - text) - at : size - at;
-    if (key_of(text + at, length, key) > last) break;
-    at += length + 1;
-  }
-  free(text);
-  return at < size ? lines->fs->truncate(lines->fs, lines->file, at) : GW_OK;
 }
 
 /* ---- reading ---- */

@@ -32,7 +32,8 @@ json_t *gw_jsonl_last(GwFs *fs, const char *path);
 GwStatus gw_jsonl_each(GwFs *fs, const char *path,
                        GwStatus (*visit)(void *context, const json_t *object), void *context);
 
-/* Cuts the file before the first line whose whole-number `key` is above `last`. */
+/* Cuts the file behind the last line whose whole-number `key` is at most `last`, lines without one
+ * that follow it included. It takes as long as what is cut is. */
 GwStatus gw_jsonl_cut(GwJsonl *lines, const char *key, int64_t last);
 
 #endif

@@ -161,12 +161,45 @@ static void lines_are_whole_and_cut_by_step(void **state) {
   gw_crash_fs_destroy(disk);
 }
 
+/* Lines of a file that is longer than what is looked at first, and a few that have no step. */
+static void a_long_file_is_cut_anywhere(void **state) {
+  (void)state;
+  enum { STEPS = 5000, LINE = 70, NOTE = 10 };
+  static const int64_t cuts[] = {STEPS + 1, STEPS, STEPS - 1, 4999, 3000, 1001, 1000, 999, 1, 0, 0};
+  CrashFs *disk = gw_crash_fs_create();
+  GwFs *fs = gw_crash_fs(disk);
+  GwJsonl lines = {0};
+  assert_ok(gw_jsonl_open(fs, "m.jsonl", &lines));
+  for (int step = 1; step <= STEPS; step++) {
+    char line[LINE + 1];
+    snprintf(line, sizeof line, "{\"step\":%8d,\"text\":\"%042d\"}\n", step, step);
+    assert_int_equal(strlen(line), LINE);
+    assert_ok(fs->write(fs, lines.file, line, LINE));
+    if (step % 1000 == 0) assert_ok(fs->write(fs, lines.file, "{\"no\": 1}\n", NOTE));
+  }
+  for (size_t i = 0; i < GW_COUNT_OF(cuts); i++) {
+    int64_t whole = cuts[i] < STEPS ? cuts[i] : STEPS;
+    uint64_t bytes = 0;
+    if (i % 2 == 1) { /* found torn */
+      assert_ok(fs->write(fs, lines.file, "{\"step\"", 7));
+      gw_jsonl_close(&lines);
+      assert_ok(gw_jsonl_open(fs, "m.jsonl", &lines));
+    }
+    assert_ok(gw_jsonl_cut(&lines, "step", cuts[i]));
+    assert_ok(fs->size(fs, lines.file, &bytes));
+    assert_int_equal(bytes, whole * LINE + whole / 1000 * NOTE);
+  }
+  gw_jsonl_close(&lines);
+  gw_crash_fs_destroy(disk);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_step_made_again_must_be_the_same),
                                      cmocka_unit_test(a_torn_record_is_cut_off),
                                      cmocka_unit_test(a_damaged_record_is_named),
                                      cmocka_unit_test(lost_records_leave_their_places),
                                      cmocka_unit_test(synced_records_survive),
-                                     cmocka_unit_test(lines_are_whole_and_cut_by_step)};
+                                     cmocka_unit_test(lines_are_whole_and_cut_by_step),
+                                     cmocka_unit_test(a_long_file_is_cut_anywhere)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
