@@ -84,6 +84,14 @@ GwStatus gw_fs_write_atomic(GwFs *fs, const char *path, const void *data, size_t
   return gw_fs_replace(fs, aside, path, write_and_sync(fs, aside, data, size));
 }
 
+GwStatus gw_fs_sync(GwFs *fs, const char *path) {
+  GwFile *file = NULL;
+  GW_TRY(fs->open(fs, path, GW_FILE_APPEND, &file));
+  GwStatus status = fs->sync_file(fs, file);
+  fs->close(fs, file);
+  return status;
+}
+
 /* Makes one directory unless it is there; its parent must exist. */
 static GwStatus make_one_dir(GwFs *fs, const char *path) {
   char parent[GW_PATH_MAX];

@@ -62,6 +62,8 @@ GwStatus gw_fs_read_all(GwFs *fs, const char *path, size_t limit, char **data, s
 /* Writes `path` so that after a crash it is either absent/old or whole: aside, fsync, rename, fsync
  * of the directory. */
 GwStatus gw_fs_write_atomic(GwFs *fs, const char *path, const void *data, size_t size);
+/* Has what was written to a file that is there on the disk, whoever wrote it; from any thread. */
+GwStatus gw_fs_sync(GwFs *fs, const char *path);
 /* Ends the writing of `aside`, a synced file or folder beside `path`: where `status`, that of the
  * writing, is GW_OK it takes the place of `path` and is synced there, else it is removed. Returns
  * `status` with its message, or what went wrong. */

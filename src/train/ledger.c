@@ -164,6 +164,4 @@ void gw_ledger_reach(GwLedger *ledger, int64_t step) {
   while (ledger->steps < step && !ledger->lost) append(ledger);
 }
 
-GwStatus gw_ledger_sync(GwLedger *ledger) {
-  return ledger->fs->sync_file(ledger->fs, ledger->file);
-}
+GwStatus gw_ledger_sync(const GwLedger *ledger) { return gw_fs_sync(ledger->fs, ledger->path); }

@@ -28,7 +28,7 @@ int64_t gw_ledger_steps(const GwLedger *ledger);
 void gw_ledger_reach(GwLedger *ledger, int64_t step);
 
 /* Makes the records durable. */
-GwStatus gw_ledger_sync(GwLedger *ledger);
+GwStatus gw_ledger_sync(const GwLedger *ledger);
 
 /* Appends the entry, or compares it when the step is recorded already: GW_NUMERIC names what
  * differs. `lanes`: their signatures. A full disk is not an error here: the entry is lost with a

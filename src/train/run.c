@@ -91,6 +91,7 @@ static GwStatus make_step(Run *run, GwStepReport *out) {
   note.times = spent(run, gw_clock_ns() - start);
   note.stop = wants_to_stop(run);
   note.known = run->rank && run->rank->board ? run->rank->board->known : INT64_MAX;
+  if (run->saver) gw_saver_await_copy(run->saver); /* the others wait for this rank's counts */
   GW_TRY(gw_trainer_end(trainer, run->step, &notes, out));
   if (!run->rank) run->notes[0] = note; /* nobody has passed it on */
   run->known = INT64_MAX;

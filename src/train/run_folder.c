@@ -215,10 +215,9 @@ void gw_run_folder_close(GwRunFolder *folder) {
   *folder = (GwRunFolder){.lock = {-1}};
 }
 
-void gw_run_folder_sync(GwRunFolder *folder) {
-  GwFs *fs = folder->fs;
-  GwStatus status = fs->sync_file(fs, folder->journal.file);
-  if (status == GW_OK) status = fs->sync_file(fs, folder->metrics.file);
+void gw_run_folder_sync(const GwRunFolder *folder) {
+  GwStatus status = gw_fs_sync(folder->fs, folder->journal.path);
+  if (status == GW_OK) status = gw_fs_sync(folder->fs, folder->metrics.path);
   if (status == GW_OK) status = gw_ledger_sync(folder->ledger);
   if (status != GW_OK)
     gw_log(GW_LOG_WARNING, "the run's record may not be on the disk: %s", gw_error_message());

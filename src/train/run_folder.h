@@ -39,7 +39,7 @@ void gw_run_folder_close(GwRunFolder *folder); /* a zeroed one is fine */
 
 /* Makes journal, metrics and ledger durable; done before a checkpoint is written, so that none can
  * be ahead of its record. A failure is only a warning. */
-void gw_run_folder_sync(GwRunFolder *folder);
+void gw_run_folder_sync(const GwRunFolder *folder);
 
 /* Adds a line to the journal: time, event, step, and the members of `details` (released; may be
  * NULL). */

@@ -118,12 +118,18 @@ GwStatus gw__run_await_saver(Run *run) {
   return status;
 }
 
+static void sync_record(void *self) { gw_run_folder_sync(self); }
+
 static GwStatus save_behind(Run *run, const GwCheckpointInfo *info) {
-  if (!run->saver)
-    GW_TRY(gw_saver_create(run->folder.fs, run->folder.checkpoints,
-                           run->recipe.train.keep_checkpoints, gw_trainer_state(run->trainer),
-                           GW_STATE_GROUPS, &run->saver));
-  return gw_saver_begin(run->saver, info, run->pool);
+  GwSaverOptions options = {.fs = run->folder.fs,
+                            .dir = run->folder.checkpoints,
+                            .keep = run->recipe.train.keep_checkpoints,
+                            .groups = gw_trainer_state(run->trainer),
+                            .count = GW_STATE_GROUPS,
+                            .first = sync_record,
+                            .self = &run->folder};
+  if (!run->saver) GW_TRY(gw_saver_create(&options, &run->saver));
+  return gw_saver_begin(run->saver, info);
 }
 
 /* The one before may have failed; that was told. */
@@ -147,9 +153,9 @@ GwStatus gw__run_save(Run *run, bool wait) {
   GwCheckpointInfo info = {.step = run->step,
                            .recipe_identity = gw_recipe_identity(&run->recipe),
                            .state_hash = run->report.state_hash};
-  gw_run_folder_sync(&run->folder);
   GW_TRY(gw__run_moment(run, GW_MOMENT_SAVE, run->step));
   if (run->rank) return save_behind(run, &info);
+  gw_run_folder_sync(&run->folder);
   return tell_saved(run, &info,
                     gw_checkpoint_save(run->folder.fs, run->folder.checkpoints, &info,
                                        gw_trainer_state(run->trainer), GW_STATE_GROUPS,

@@ -9,21 +9,19 @@
 
 #include "base/arena.h"
 #include "base/stream_copy.h"
+#include "os/clock.h"
 
 enum { BLOCK = 1 << 20 };
 
 struct GwSaver {
-  GwFs *fs;
+  GwSaverOptions options; /* its groups are the state's */
   char dir[GW_PATH_MAX];
-  int keep;
-  const GwTensorGroup *groups; /* of the state */
-  GwTensorGroup *copies;       /* of the copy */
+  GwTensorGroup *copies; /* of the copy */
   GwTensor *tensors;
   char *memory;
-  int count;
   pthread_t thread;
   bool running; /* there is a thread to join */
-  _Atomic bool done;
+  _Atomic bool copied, done;
   GwCheckpointInfo info;
   GwStatus status;
   char message[512];
@@ -31,20 +29,22 @@ struct GwSaver {
 
 static GwStatus describe_copy(GwSaver *s) {
   size_t tensors = 0, bytes = 0;
-  for (int g = 0; g < s->count; g++) tensors += (size_t)s->groups[g].count;
+  for (int g = 0; g < s->options.count; g++) tensors += (size_t)s->options.groups[g].count;
   s->tensors = calloc(tensors, sizeof *s->tensors);
-  s->copies = calloc((size_t)s->count, sizeof *s->copies);
+  s->copies = calloc((size_t)s->options.count, sizeof *s->copies);
   if (!s->tensors || !s->copies) return gw_fail(GW_MEMORY, "no memory for the list of tensors");
   GwTensor *next = s->tensors;
-  for (int g = 0; g < s->count; g++) {
-    s->copies[g] = s->groups[g];
+  for (int g = 0; g < s->options.count; g++) {
+    s->copies[g] = s->options.groups[g];
     s->copies[g].tensors = next;
-    for (int i = 0; i < s->groups[g].count; i++, next++) {
-      *next = s->groups[g].tensors[i];
+    for (int i = 0; i < s->options.groups[g].count; i++, next++) {
+      *next = s->options.groups[g].tensors[i];
       bytes += gw_align_up(gw_type_size(&next->type), GW_ALIGN);
     }
   }
-  s->memory = gw_buffer_create(bytes);
+  /* Written once and read once: not worth huge pages, for which the system may have to move others
+   * around for a tenth of a second, nor to be cleared. */
+  s->memory = aligned_alloc(GW_ALIGN, gw_align_up(bytes + 1, GW_ALIGN));
   if (!s->memory)
     return gw_fail(GW_MEMORY, "no memory for a copy of the state, %zu MiB", bytes >> 20);
   char *at = s->memory;
@@ -55,15 +55,12 @@ static GwStatus describe_copy(GwSaver *s) {
   return GW_OK;
 }
 
-GwStatus gw_saver_create(GwFs *fs, const char *dir, int keep, const GwTensorGroup *groups,
-                         int count, GwSaver **out) {
+GwStatus gw_saver_create(const GwSaverOptions *options, GwSaver **out) {
   GwSaver *s = calloc(1, sizeof *s);
   if (!s) return gw_fail(GW_MEMORY, "no memory to save checkpoints");
-  s->fs = fs;
-  s->keep = keep;
-  s->groups = groups;
-  s->count = count;
-  GwStatus status = gw_fs_path(s->dir, "%s", dir);
+  s->options = *options;
+  s->options.dir = s->dir;
+  GwStatus status = gw_fs_path(s->dir, "%s", options->dir);
   if (status == GW_OK) status = describe_copy(s);
   if (status == GW_OK)
     *out = s;
@@ -75,43 +72,50 @@ GwStatus gw_saver_create(GwFs *fs, const char *dir, int keep, const GwTensorGrou
 void gw_saver_destroy(GwSaver *s) {
   if (!s) return;
   if (s->running) pthread_join(s->thread, NULL);
-  gw_buffer_destroy(s->memory);
+  free(s->memory);
   free(s->copies);
   free(s->tensors);
   free(s);
 }
 
+static void copy_tensor(const GwTensor *from, char *to) {
+  size_t bytes = gw_type_size(&from->type);
+  for (size_t at = 0; at < bytes; at += BLOCK)
+    gw_stream_copy(to + at, (const char *)from->data + at, bytes - at < BLOCK ? bytes - at : BLOCK);
+}
+
+static void copy_state(GwSaver *s) {
+  for (int g = 0; g < s->options.count; g++)
+    for (int i = 0; i < s->copies[g].count; i++)
+      copy_tensor(&s->options.groups[g].tensors[i], s->copies[g].tensors[i].data);
+  gw_stream_copy_end();
+  atomic_store(&s->copied, true);
+}
+
 static void *save(void *context) {
   GwSaver *s = context;
-  s->status = gw_checkpoint_save(s->fs, s->dir, &s->info, s->copies, s->count, s->keep);
+  const GwSaverOptions *o = &s->options;
+  copy_state(s);
+  if (o->first) o->first(o->self);
+  s->status = gw_checkpoint_save(o->fs, o->dir, &s->info, s->copies, o->count, o->keep);
   if (s->status != GW_OK) snprintf(s->message, sizeof s->message, "%s", gw_error_message());
   atomic_store(&s->done, true);
   return NULL;
 }
 
-static void copy_group(void *context, int64_t task, int thread) {
-  (void)thread;
-  const GwSaver *s = context;
-  for (int i = 0; i < s->groups[task].count; i++) {
-    const GwTensor *from = &s->groups[task].tensors[i];
-    char *to = s->copies[task].tensors[i].data;
-    size_t bytes = gw_type_size(&from->type);
-    for (size_t at = 0; at < bytes; at += BLOCK)
-      gw_stream_copy(to + at, (const char *)from->data + at,
-                     bytes - at < BLOCK ? bytes - at : BLOCK);
-  }
-  gw_stream_copy_end();
-}
-
-GwStatus gw_saver_begin(GwSaver *s, const GwCheckpointInfo *info, GwPool *pool) {
+GwStatus gw_saver_begin(GwSaver *s, const GwCheckpointInfo *info) {
   GW_ASSERT(!s->running);
-  gw_pool_run(pool, s->count, copy_group, s);
   s->info = *info;
+  atomic_store(&s->copied, false);
   atomic_store(&s->done, false);
   if (pthread_create(&s->thread, NULL, save, s) != 0)
     return gw_fail(GW_MEMORY, "no thread to save a checkpoint");
   s->running = true;
   return GW_OK;
+}
+
+void gw_saver_await_copy(GwSaver *s) {
+  while (s->running && !atomic_load(&s->copied)) gw_clock_sleep(100000);
 }
 
 GwSaverState gw_saver_look(GwSaver *s, GwCheckpointInfo *info, GwStatus *status) {
