@@ -187,6 +187,12 @@ static GwStatus holds(void *self, void (*found)(void *driver, const GwEvent *eve
   return gw_snapshot_find(c->run, tell_found, &finding);
 }
 
+/* Of other machines the ranks find out. */
+static bool held(void *self, int64_t step) {
+  const Cluster *c = self;
+  return c->hosts || gw_snapshot_held(c->run, step);
+}
+
 /* Hosts that are lost and come back. */
 static bool outside(void *self, GwEvent *out) {
   const Cluster *c = self;
@@ -315,6 +321,7 @@ static GwStatus supervise(Cluster *c, GwTrainReport *out) {
                          .report = report,
                          .recovered = recovered,
                          .holds = holds,
+                         .held = held,
                          .outside = outside};
   GwDriverResult result;
   GW_TRY(gw_driver_run(&options, &hooks, &result));

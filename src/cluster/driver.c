@@ -27,6 +27,7 @@ typedef struct {
   uint64_t now, before, told_at; /* of this round, the one before, the last event */
   GwEpoch epoch;
   int64_t snapshot, checkpoint; /* that the supervisor was told of */
+  int64_t missing;              /* the snapshot of this step was to be restored; -1: none */
   bool stopping, inspecting;    /* an answer is due */
   bool launch_failed, end_told, finished;
   char cause[CAUSE_TEXT]; /* of a failed launch */
@@ -69,7 +70,10 @@ static void launch(Driver *d, const GwAction *action) {
   launch.placement = gw_supervisor_placement(d->supervisor);
   d->snapshot = d->checkpoint = -1;
   d->launch_failed = false;
-  if (gw__epoch_start(&d->epoch, d->options, d->hooks, &launch) != GW_OK)
+  if (action->from == GW_FROM_SNAPSHOT && d->hooks->held &&
+      !d->hooks->held(d->hooks->self, action->step))
+    d->missing = action->step;
+  else if (gw__epoch_start(&d->epoch, d->options, d->hooks, &launch) != GW_OK)
     fail_launch(d, gw_error_message());
 }
 
@@ -321,8 +325,15 @@ static void answer_inspection(Driver *d) {
   tell_rank(d, GW_EVENT_INSPECTED, -1);
 }
 
-static void answer(Driver *d) {
-  if (d->inspecting) answer_inspection(d);
+/* Ranks that start only to find nothing take their time. */
+static void answer_missing(Driver *d) {
+  int64_t step = d->missing;
+  d->missing = -1;
+  if (step >= 0) tell(d, (GwEvent){.kind = GW_EVENT_BAD_COPY, .step = step, .host = -1});
+}
+
+static void answer_once(Driver *d) {
+  answer_missing(d);
   if (d->stopping && !gw__epoch_runs(&d->epoch)) {
     gw__epoch_end(&d->epoch);
     d->stopping = d->launch_failed = false;
@@ -330,6 +341,12 @@ static void answer(Driver *d) {
   } else if (d->launch_failed && !d->stopping) {
     tell_rank(d, GW_EVENT_LAUNCH_FAILED, -1);
   }
+}
+
+static void answer(Driver *d) {
+  if (d->inspecting) answer_inspection(d);
+  do answer_once(d);
+  while (d->missing >= 0);
 }
 
 /* ---- the loop ---- */
@@ -403,7 +420,7 @@ static GwStatus run(Driver *d) {
 GwStatus gw_driver_run(const GwDriverOptions *options, const GwDriverHooks *hooks,
                        GwDriverResult *out) {
   size_t ranks = (size_t)options->supervisor.ranks;
-  Driver d = {.options = options, .hooks = hooks, .result = out, .fault_step = -1};
+  Driver d = {.options = options, .hooks = hooks, .result = out, .fault_step = -1, .missing = -1};
   *out = (GwDriverResult){0};
   d.epoch.hosts = options->hosts;
   d.epoch.seen = calloc(ranks, sizeof *d.epoch.seen);

@@ -31,7 +31,7 @@ typedef struct {
   const char *board;            /* its name */
 } GwLaunch;
 
-/* holds and outside may be NULL. */
+/* holds, held and outside may be NULL. */
 typedef struct {
   void *self;
   /* What the run's folder says. No process of the run is left when it is asked. */
@@ -47,6 +47,8 @@ typedef struct {
   void (*recovered)(void *self, uint64_t epoch, int64_t step);
   /* What the hosts hold: calls found() with a GW_EVENT_FOUND for every share, after past(). */
   GwStatus (*holds)(void *self, void (*found)(void *driver, const GwEvent *event), void *driver);
+  /* Whether anything of the snapshot of `step` is there; without it the ranks find out. */
+  bool (*held)(void *self, int64_t step);
   /* What happens outside of the ranks (hosts lost and back), asked every 20 ms: true and one event,
    * false when there is none. */
   bool (*outside)(void *self, GwEvent *out);

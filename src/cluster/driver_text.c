@@ -99,6 +99,7 @@ static void slow_start(Line *line, const GwEpoch *epoch, uint64_t now) {
 
 static void bad_copy(Line *line, const GwAction *action, const GwEpoch *epoch) {
   add(line, "the snapshot of step %lld cannot be restored", (long long)action->step);
+  if (epoch->ranks == 0) add(line, ": nothing of it is in memory");
   for (int32_t r = 0; r < epoch->ranks; r++) {
     if (epoch->board->row[r].bad_copy < 0) continue;
     add(line, ", as rank %d found", r);

@@ -343,6 +343,27 @@ GwStatus gw_snapshot_find(uint64_t run,
   return each_area(run, visit_area, &(Visitor){visit, context});
 }
 
+typedef struct {
+  int64_t step;
+  bool found;
+} Wanted;
+
+static GwStatus look_for_step(void *context, const char *name) {
+  Wanted *wanted = context;
+  Place place;
+  Header header;
+  GwShared area;
+  if (!parse_name(name, &place) || open_whole(&place, &area, &header) != GW_OK) return GW_OK;
+  wanted->found = wanted->found || header.info.step == wanted->step;
+  gw_shared_close(&area);
+  return GW_OK;
+}
+
+bool gw_snapshot_held(uint64_t run, int64_t step) {
+  Wanted wanted = {step, false};
+  return each_area(run, look_for_step, &wanted) == GW_OK && wanted.found;
+}
+
 static GwStatus check_fit(const GwSnapshotInfo *info, const Header *header, size_t bytes) {
   const GwSnapshotInfo *there = &header->info;
   if (there->epoch != info->epoch || there->step != info->step ||

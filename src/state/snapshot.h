@@ -84,6 +84,9 @@ GwStatus gw_snapshot_find(uint64_t run,
                                             uint64_t bytes),
                           void *context);
 
+/* Whether this node has a sealed share of `step`, of any division. */
+bool gw_snapshot_held(uint64_t run, int64_t step);
+
 /* Fills the spans, which together have the snapshot's bytes, from the first copy that is whole.
  * GW_NOT_FOUND: this node has no such snapshot; GW_MISMATCH: its layout or size is another;
  * GW_CORRUPT: what could be it is damaged. On failure the contents of the spans are undefined. */

@@ -201,6 +201,7 @@ static struct {
   GwDriverOptions options;
   Fault (*plan)(const GwLaunch *launch, int count);
   bool (*outside)(GwEvent *out);
+  bool (*held)(int64_t step);
   GwSupervisorPast past;
   int launches, rounds;
   int32_t ranks[REPORTS]; /* of each launch */
@@ -284,9 +285,18 @@ static bool outside(void *self, GwEvent *out) {
   return t.outside && t.outside(out);
 }
 
+static bool held(void *self, int64_t step) {
+  (void)self;
+  return !t.held || t.held(step);
+}
+
 static GwStatus drive(void) {
-  GwDriverHooks hooks = {
-      .past = past, .fence = fence, .command = command, .report = on_report, .outside = outside};
+  GwDriverHooks hooks = {.past = past,
+                         .fence = fence,
+                         .command = command,
+                         .report = on_report,
+                         .held = held,
+                         .outside = outside};
   return gw_driver_run(&t.options, &hooks, &t.result);
 }
 
@@ -318,6 +328,7 @@ static int set_up(void **state) {
   (void)state;
   t.plan = no_fault;
   t.outside = NULL;
+  t.held = NULL;
   t.launches = t.reports = t.rounds = stop = 0;
   t.past = (GwSupervisorPast){0, -1, 0};
   memset(t.old, 0, sizeof t.old);
@@ -554,6 +565,28 @@ static void a_bad_snapshot_is_passed_over(void **state) {
   assert_true(t.from_step[2] < t.from_step[1]);
 }
 
+static bool holds_nothing(int64_t step) {
+  (void)step;
+  return false;
+}
+
+static Fault dies_at_first(const GwLaunch *launch, int count) {
+  (void)launch;
+  return (Fault){count == 1 ? KILL : 0, 1, 8};
+}
+
+static void nobody_is_started_for_a_snapshot_that_is_gone(void **state) {
+  (void)state;
+  t.plan = dies_at_first;
+  t.held = holds_nothing;
+  expect_done(2); /* not of the epochs between, which had nothing to begin with */
+  assert_true(t.from[1] == GW_FROM_START && t.from_step[1] == 0);
+  assert_true(t.reports >= 2 && t.result.epoch == (uint64_t)t.reports + 1);
+  expect_report(0, GW_FAULT_DEATH, 1, "killed by SIGKILL");
+  for (int i = 1; i < t.reports; i++)
+    expect_report(i, GW_FAULT_COPY, -1, "nothing of it is in memory");
+}
+
 static bool hosts_go_and_come(GwEvent *out) {
   *out = (GwEvent){.host = 1};
   out->kind = t.rounds == 20 ? GW_EVENT_HOST_LOST : GW_EVENT_HOST_BACK;
@@ -693,6 +726,7 @@ int main(int argc, char **argv) {
       TEST(a_start_may_not_take_for_ever),
       TEST(who_computes_wrongly_is_accused),
       TEST(a_bad_snapshot_is_passed_over),
+      TEST(nobody_is_started_for_a_snapshot_that_is_gone),
       TEST(without_a_host_the_run_is_smaller),
       TEST(the_end_can_be_asked_for),
       TEST(who_asks_twice_need_not_wait),

@@ -113,9 +113,15 @@ static Found find(void) { return find_of(run); }
 static int64_t steps_found(void) {
   Found found = find();
   int64_t all = 0;
-  for (int64_t step = 0; step < 100; step++)
-    for (int i = 0; i < found.count; i++)
-      if (found.infos[i].step == step) all = all * (step < 10 ? 10 : 100) + step;
+  for (int64_t step = 0; step < 100; step++) {
+    bool held = false;
+    for (int i = 0; i < found.count; i++) {
+      if (found.infos[i].step != step) continue;
+      all = all * (step < 10 ? 10 : 100) + step;
+      held = true;
+    }
+    assert_int_equal(gw_snapshot_held(run, step), held);
+  }
   return all;
 }
 
