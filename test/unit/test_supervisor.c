@@ -152,12 +152,16 @@ static void a_host_that_is_back_is_used(void **state) {
   assert_int_equal(gw_supervisor_placement(supervisor)->rank_count, 4);
 }
 
-static void without_hosts_the_run_waits(void **state) {
-  (void)state;
+static void lose_all_hosts_after_step_3(void) {
   run_to_step_3();
   for (int32_t h = 0; h < 3; h++) host_event(GW_EVENT_HOST_LOST, h);
   happens(GW_EVENT_STOPPED);
   EXPECT(GW_ACTION_WAIT);
+}
+
+static void without_hosts_the_run_waits(void **state) {
+  (void)state;
+  lose_all_hosts_after_step_3();
   assert_true(gw_supervisor_due(supervisor) == UINT64_MAX);
   host_event(GW_EVENT_HOST_BACK, 1);
   expect_launch(0, GW_FROM_START);
@@ -166,10 +170,7 @@ static void without_hosts_the_run_waits(void **state) {
 /* Its connection broke, and its memory did not. */
 static void a_host_that_is_back_holds_what_it_held(void **state) {
   (void)state;
-  run_to_step_3();
-  for (int32_t h = 0; h < 3; h++) host_event(GW_EVENT_HOST_LOST, h);
-  happens(GW_EVENT_STOPPED);
-  EXPECT(GW_ACTION_WAIT);
+  lose_all_hosts_after_step_3();
   for (int32_t share = 0; share < 4; share++)
     happens_with(
         (GwEvent){.kind = GW_EVENT_FOUND, .step = 2, .share = share, .shares = 4, .host = 1});
