@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "os/clock.h"
-
 typedef struct {
   int64_t batch; /* what it holds or is being filled with */
   bool full;
@@ -25,7 +23,6 @@ struct GwPrefetch {
   int64_t batches;
   Cell *cells;
   int32_t *memory;
-  uint64_t waited_ns;
   bool stop, running;
   pthread_t thread;
   pthread_mutex_t mutex;
@@ -111,11 +108,7 @@ void gw_prefetch_destroy(GwPrefetch *p) {
 
 static void await(GwPrefetch *p, const Cell *cell, int64_t batch) {
   pthread_mutex_lock(&p->mutex);
-  if (!cell->full || cell->batch != batch) {
-    uint64_t start = gw_clock_ns();
-    while (!cell->full || cell->batch != batch) pthread_cond_wait(&p->filled, &p->mutex);
-    p->waited_ns += gw_clock_ns() - start;
-  }
+  while (!cell->full || cell->batch != batch) pthread_cond_wait(&p->filled, &p->mutex);
   pthread_mutex_unlock(&p->mutex);
 }
 
@@ -140,5 +133,3 @@ GwStatus gw_prefetch_take(GwPrefetch *p, int64_t step, int32_t lane, int32_t *to
   pthread_mutex_unlock(&p->mutex);
   return status;
 }
-
-uint64_t gw_prefetch_waited_ns(const GwPrefetch *p) { return p->waited_ns; }

@@ -24,7 +24,4 @@ void gw_prefetch_destroy(GwPrefetch *prefetch); /* at any time; NULL is fine */
 GwStatus gw_prefetch_take(GwPrefetch *prefetch, int64_t step, int32_t lane, int32_t *tokens,
                           int32_t *targets, int32_t *positions);
 
-/* Time that takers have spent waiting so far. */
-uint64_t gw_prefetch_waited_ns(const GwPrefetch *prefetch);
-
 #endif

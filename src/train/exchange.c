@@ -135,10 +135,7 @@ GwStatus gw_exchange_sums_poll(GwExchange *x, int64_t final_from) {
 }
 
 GwStatus gw_exchange_sums(GwExchange *x) {
-  uint64_t start = gw_clock_ns();
-  GwStatus status = gw_world_reduce(x->world, x->sums, x->sum_first);
-  x->transfer_ns += gw_clock_ns() - start;
-  return status;
+  return gw_world_reduce(x->world, x->sums, x->sum_first);
 }
 
 GwStatus gw_exchange_squares(GwExchange *x, double *squares, uint64_t *signature) {

@@ -9,8 +9,12 @@
 /* ---- one step ---- */
 
 static GwStatus take_batch(void *context, int64_t step, int32_t lane, GwLaneInputs in) {
-  const Run *run = context;
-  return gw_prefetch_take(run->prefetch, step, lane, in.tokens, in.targets, in.positions);
+  Run *run = context;
+  uint64_t start = gw_clock_ns();
+  GW_TRY(gw__run_moment(run, GW_MOMENT_INPUT, step + 1));
+  GW_TRY(gw_prefetch_take(run->prefetch, step, lane, in.tokens, in.targets, in.positions));
+  atomic_fetch_add(&run->reading_ns, gw_clock_ns() - start);
+  return GW_OK;
 }
 
 /* Says once how the threads are used, where there was a choice. */
@@ -45,22 +49,23 @@ static uint64_t grown(uint64_t *before, uint64_t now) {
 static GwRankTimes spent(Run *run, uint64_t lanes_ns) {
   int32_t rank = run->place->rank;
   GwRankTimes times = {.lanes = run->deal[rank + 1] - run->deal[rank]};
-  uint64_t input = grown(&run->input_ns, gw_prefetch_waited_ns(run->prefetch));
+  uint64_t input = grown(&run->input_ns, run->reading_ns);
   times.ns[GW_TIME_INPUT] = input;
   times.ns[GW_TIME_COMPUTE] = lanes_ns > input ? lanes_ns - input : 0;
   times.ns[GW_TIME_NETWORK] = grown(&run->transfer_ns, gw_trainer_transfer_ns(run->trainer));
-  times.ns[GW_TIME_DISK] = grown(&run->disk_ns, run->saving_ns);
+  times.ns[GW_TIME_DISK] = grown(&run->disk_ns, run->writing_ns);
   return times;
 }
 
-/* Slow ranks get fewer lanes, and those that are well again get theirs back. */
+/* Slow ranks get fewer lanes, and those that are well again, or may be, get theirs back. */
 static GwStatus relieve(Run *run) {
   for (int32_t r = 0; r < run->place->ranks; r++) run->times[r] = run->notes[r].times;
   if (!gw_relief_step(&run->relief, run->times, run->deal)) return GW_OK;
   for (int32_t i = 0; i < run->relief.report_count; i++) {
     const GwStragglerReport *report = &run->relief.reports[i];
     int32_t lanes = run->deal[report->rank + 1] - run->deal[report->rank];
-    gw_run_folder_journal(&run->folder, report->slow ? "slow" : "well_again", run->step,
+    const char *event = report->slow ? "slow" : report->trial ? "trial" : "well_again";
+    gw_run_folder_journal(&run->folder, event, run->step,
                           json_pack("{s:i, s:s, s:f, s:i}", "rank", (int)report->rank, "cause",
                                     gw_time_class_name(report->class), "ratio", report->ratio,
                                     "lanes", (int)lanes));
@@ -72,7 +77,6 @@ static GwStatus relieve(Run *run) {
   gw_trainer_deal(run->trainer, run->deal[run->place->rank], run->deal[run->place->rank + 1]);
   gw_prefetch_destroy(run->prefetch);
   run->prefetch = NULL;
-  run->input_ns = 0;
   return gw__run_read_ahead(run);
 }
 
@@ -115,6 +119,8 @@ static GwStatus record(Run *run, const GwStepReport *step, double seconds, doubl
   run->report.has_loss = true;
   run->report.loss = step->loss;
   if (!gw__run_writes(run)) return GW_OK;
+  uint64_t start = gw_clock_ns();
+  GW_TRY(gw__run_moment(run, GW_MOMENT_RECORD, run->step));
   gw_jsonl_add(&run->folder.metrics,
                json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:f, s:f}", "step", (json_int_t)run->step,
                          "loss", step->loss, "lr", step->lr, "gradient_norm", step->gradient_norm,
@@ -131,6 +137,7 @@ static GwStatus record(Run *run, const GwStepReport *step, double seconds, doubl
   GW_TRY(gw_ledger_put(run->folder.ledger, &entry, run->signatures));
   if (run->rank && run->rank->board)
     gw_board_tell(run->rank->board, &run->rank->board->committed, run->step);
+  run->writing_ns += gw_clock_ns() - start;
   return GW_OK;
 }
 

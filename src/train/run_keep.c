@@ -114,7 +114,7 @@ GwStatus gw__run_await_saver(Run *run) {
     gw_clock_sleep(1000000);
     if (run->rank->row) atomic_fetch_add(&run->rank->row->progress, 1);
   }
-  run->saving_ns += gw_clock_ns() - start;
+  run->writing_ns += gw_clock_ns() - start;
   return status;
 }
 

@@ -47,7 +47,8 @@ typedef struct {
   GwRelief relief;
   GwRankTimes *times;                      /* [ranks] */
   uint64_t input_ns, transfer_ns, disk_ns; /* what they came to at the last note */
-  uint64_t saving_ns;                      /* spent on checkpoints */
+  _Atomic uint64_t reading_ns;             /* spent on getting batches */
+  uint64_t writing_ns;                     /* spent on writing files */
   bool stop;                               /* all have agreed to end */
   GwArena arena;
   int64_t step, last;   /* done; to be done */

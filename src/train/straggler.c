@@ -2,13 +2,16 @@
 #include "train/straggler.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { STEPS = GW_STRAGGLER_STEPS };
 
 typedef struct {
   float percent[STEPS]; /* busy time, of the median rank's; 0 before the first steps */
   uint8_t worst[STEPS]; /* the GwTimeClass with the largest excess */
-  bool slow;            /* reported, and not recovered since */
+  bool slow;            /* reported, and not recovered since; then: */
+  double most;          /* the largest median of its steps in percent */
+  int64_t left, wait;   /* steps until it is tried again; how many there will be the next time */
 } Rank;
 
 struct GwStragglers {
@@ -49,6 +52,7 @@ GwStatus gw_stragglers_create(int32_t ranks, GwStragglers **out) {
   s->rank = calloc((size_t)ranks, sizeof *s->rank);
   s->scratch = calloc((size_t)ranks, sizeof *s->scratch);
   if (!s->rank || !s->scratch) goto failed;
+  for (int32_t r = 0; r < ranks; r++) s->rank[r].wait = GW_STRAGGLER_TRIAL;
   *out = s;
   return GW_OK;
 failed:
@@ -121,31 +125,58 @@ static GwTimeClass worst_class(const Rank *rank) {
   return (GwTimeClass)worst;
 }
 
-/* Whether the last steps make the rank slow, or well again. */
-static bool judge(const Rank *rank) {
-  int off = 0;
-  for (int i = 0; i < STEPS; i++) off += rank->percent[i] >= GW_STRAGGLER_WELL_PERCENT;
-  if (rank->slow) return STEPS - off < GW_STRAGGLER_NEEDED;
-  /* Twice the percentages, as the middle is no whole number. */
-  return off >= GW_STRAGGLER_NEEDED &&
+/* How many of the last steps were at `limit` percent or more. */
+static int steps_at(const Rank *rank, double limit) {
+  int count = 0;
+  for (int i = 0; i < STEPS; i++) count += rank->percent[i] >= limit;
+  return count;
+}
+
+/* Twice the percentages, as the middle is no whole number. */
+static bool becomes_slow(const Rank *rank) {
+  return steps_at(rank, GW_STRAGGLER_WELL_PERCENT) >= GW_STRAGGLER_NEEDED &&
          2 * median_of_steps(rank) >= GW_STRAGGLER_SLOW_PERCENT + GW_STRAGGLER_WELL_PERCENT;
+}
+
+static bool is_well(const Rank *rank) {
+  double fallen = rank->most * GW_STRAGGLER_FALLEN_PERCENT / 100;
+  double limit = fallen > GW_STRAGGLER_WELL_PERCENT ? fallen : GW_STRAGGLER_WELL_PERCENT;
+  return STEPS - steps_at(rank, limit) >= GW_STRAGGLER_NEEDED;
+}
+
+/* Whether the last steps change what is said of the rank. */
+static bool judge(Rank *rank, int32_t r, GwStragglerReport *report) {
+  bool trial = false;
+  if (rank->slow) {
+    double median = median_of_steps(rank);
+    if (median > rank->most) rank->most = median;
+    bool well = is_well(rank);
+    trial = --rank->left <= 0 && !well;
+    if (!well && !trial) return false;
+    if (well) rank->wait = GW_STRAGGLER_TRIAL;
+  } else {
+    if (!becomes_slow(rank)) return false;
+    rank->most = 0;
+    rank->left = rank->wait;
+    rank->wait *= 2;
+  }
+  rank->slow = !rank->slow;
+  *report =
+      (GwStragglerReport){r, rank->slow, trial, worst_class(rank), median_of_steps(rank) / 100};
+  if (!rank->slow) memset(rank->percent, 0, sizeof rank->percent); /* with other lanes */
+  return true;
 }
 
 void gw_stragglers_step(GwStragglers *stragglers, const GwRankTimes *times,
                         GwStragglerReport *reports, int32_t *count) {
-  int32_t reported = 0;
+  *count = 0;
   find_medians(stragglers, times);
   for (int32_t r = 0; r < stragglers->ranks; r++) {
     Rank *rank = &stragglers->rank[r];
     note(stragglers, &times[r], rank);
-    bool slow = judge(rank);
-    if (slow == rank->slow) continue;
-    rank->slow = slow;
-    reports[reported++] =
-        (GwStragglerReport){r, slow, worst_class(rank), median_of_steps(rank) / 100};
+    *count += judge(rank, r, &reports[*count]);
   }
   stragglers->next = (stragglers->next + 1) % STEPS;
-  *count = reported;
 }
 
 double gw_stragglers_speed(const GwStragglers *stragglers, int32_t rank) {

@@ -10,7 +10,13 @@
  * at least half way from there to GW_STRAGGLER_SLOW_PERCENT. It has recovered when as many of the
  * last steps were below GW_STRAGGLER_WELL_PERCENT. So 20 steps at 1.3 are always reported, at 1.3
  * with 5 % of noise nearly always, and a few slow steps (a page fault, a checkpoint) neither raise
- * an alarm nor wipe out what was seen. */
+ * an alarm nor wipe out what was seen.
+ *
+ * A rank with few lanes looks slower than it is, as what it does once in a step is counted for each
+ * of them, and waking up after a long wait is part of it. So one whose time has fallen to
+ * GW_STRAGGLER_FALLEN_PERCENT of what it was has recovered too; and one that is slow for
+ * GW_STRAGGLER_TRIAL steps gets its lanes back on trial, the next time after twice as many. If it
+ * is slow with them it is reported again. */
 #ifndef GW_STRAGGLER_H
 #define GW_STRAGGLER_H
 
@@ -20,7 +26,9 @@ enum {
   GW_STRAGGLER_STEPS = 20,
   GW_STRAGGLER_NEEDED = 17,
   GW_STRAGGLER_SLOW_PERCENT = 130,
-  GW_STRAGGLER_WELL_PERCENT = 115
+  GW_STRAGGLER_WELL_PERCENT = 115,
+  GW_STRAGGLER_FALLEN_PERCENT = 85,
+  GW_STRAGGLER_TRIAL = 2000
 };
 
 typedef enum {
@@ -39,7 +47,8 @@ typedef struct {
 
 typedef struct {
   int32_t rank;
-  bool slow;         /* false: it has recovered */
+  bool slow;         /* false: it has recovered, or */
+  bool trial;        /* ... may have */
   GwTimeClass class; /* slow: what adds most to its excess over the median rank of that class */
   double ratio;      /* its busy time over the median: the median of the last steps */
 } GwStragglerReport;

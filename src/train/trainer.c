@@ -426,8 +426,10 @@ static void set_hyper(const GwTrainer *t, int64_t step, int64_t tokens, double h
 /* Runs `total`; with other ranks on our slice. *mine: the signature of what we totalled, *whole: of
  * everything. */
 static GwStatus total_up(GwTrainer *t, GwLaneKey key, uint64_t *mine, uint64_t *whole) {
+  uint64_t start = gw_clock_ns();
   if (t->world) GW_TRY(gw_exchange_sums(&t->exchange));
   GW_TRY(moment(t, GW_MOMENT_TOTAL, key.step));
+  t->exchange.transfer_ns += gw_clock_ns() - start;
   GW_TRY(gw_runner_run(t->total_runner, key));
   const uint64_t *signature = gw_runner_value(t->total_runner, t->plan.steps.total_signature);
   double *squares = gw_runner_value(t->total_runner, t->plan.steps.squares);

@@ -107,9 +107,11 @@ void gw_trainer_accuse(GwTrainer *trainer);
 /* Where tests and injected faults (guard/inject.h) may lay hands on a run. */
 typedef enum {
   GW_MOMENT_BEGIN,   /* a step begins */
+  GW_MOMENT_INPUT,   /* a lane is about to get its batch; on any thread */
   GW_MOMENT_LANES,   /* this rank's lanes are in its sums */
-  GW_MOMENT_TOTAL,   /* its slice of the sums is total, not yet signed */
+  GW_MOMENT_TOTAL,   /* its slice of the sums is total, not yet signed; still counts as transfer */
   GW_MOMENT_UPDATED, /* its slice of the state is new, not yet agreed on */
+  GW_MOMENT_RECORD,  /* it is made, and about to be recorded by this rank */
   GW_MOMENT_MADE,    /* the step is made and recorded */
   GW_MOMENT_SAVE,    /* a checkpoint is about to be written by this rank */
   GW_MOMENT_SAVED,   /* it was */
