@@ -16,6 +16,7 @@
 #include "guard/damage.h"
 #include "os/clock.h"
 #include "state/snapshot.h"
+#include "train/straggler.h"
 
 struct GwInjector {
   GwInjectorOptions options;
@@ -26,9 +27,12 @@ struct GwInjector {
   _Atomic int64_t lanes_of; /* the step whose lanes are being computed; 0: none */
   int64_t slow_until;       /* the last step of a slow time */
   double slow_factor;
-  int64_t *kept;     /* this rank's part of its slice, for REDUCE */
-  GwFs fs;           /* the disk's, but for: */
-  _Atomic bool full; /* the next write to a new file does not fit */
+  GwTimeClass slow_in;         /* where it is spent */
+  uint64_t begun_ns, lanes_ns; /* when the step's lanes began; how long they take when not slow */
+  _Atomic int64_t input_of;    /* the step whose first batch has been asked for */
+  int64_t *kept;               /* this rank's part of its slice, for REDUCE */
+  GwFs fs;                     /* the disk's, but for: */
+  _Atomic int32_t full;        /* the next write to a new file fails: 1 + the word that says how */
   GwFile *_Atomic created;
 };
 
@@ -169,15 +173,15 @@ static GwStatus strike_numbers(GwInjector *x, int32_t i, GwTrainer *trainer) {
                      .element = chance(i, 0),
                      .bit = fault->bit >= 0 ? (uint64_t)fault->bit : chance(i, 1)};
   switch (fault->class) {
-  case GW_INJECT_FLIP: gw_damage_state(&damage, fault->tensor); break;
-  case GW_INJECT_GRADIENT: gw_damage_sums(&damage, false); break;
-  case GW_INJECT_PAYLOAD: gw_damage_sums(&damage, true); break;
-  case GW_INJECT_NAN: gw_damage_weight(&damage); break;
+  case GW_INJECT_FLIP: gw_damage_state(&damage, fault->tensor, (GwFlip)fault->how); break;
+  case GW_INJECT_GRADIENT: gw_damage_sums(&damage); break;
+  case GW_INJECT_PAYLOAD: gw_damage_payload(&damage, (GwPayload)fault->how); break;
+  case GW_INJECT_NAN: gw_damage_weight(&damage, fault->how == 1); break;
   case GW_INJECT_COPY:
     damage.rank = rank_elsewhere(x->options.place);
-    if (damage.rank >= 0) gw_damage_state(&damage, 0);
+    if (damage.rank >= 0) gw_damage_state(&damage, 0, GW_FLIP_ONE);
     break;
-  default: gw_damage_total(&damage, x->kept); break;
+  default: gw_damage_total(&damage, x->kept, (GwWrongTotal)fault->how); break;
   }
   return GW_OK;
 }
@@ -190,8 +194,9 @@ static GwStatus strike(GwInjector *x, int32_t i, int64_t step, GwTrainer *traine
   case GW_INJECT_SLOW:
     x->slow_until = step + fault->steps - 1;
     x->slow_factor = fault->factor;
+    x->slow_in = (GwTimeClass)fault->how;
     return GW_OK;
-  case GW_INJECT_FULL: x->full = true; return GW_OK;
+  case GW_INJECT_FULL: x->full = 1 + fault->how; return GW_OK;
   case GW_INJECT_TORN:
   case GW_INJECT_BYTE:
     GW_TRY(gw_damage_checkpoint(x->options.run_dir, step, fault->class == GW_INJECT_TORN,
@@ -248,8 +253,27 @@ static GwStatus prepare(GwInjector *x, int32_t i, GwMoment moment, GwTrainer *tr
   return x->kept ? GW_OK : gw_fail(GW_MEMORY, "no memory for an injected fault");
 }
 
+/* What is not spent in ops is spent at once, as long as the lanes take without it. */
+static void dawdle(const GwInjector *x, GwTimeClass in, int64_t step) {
+  if (step <= x->slow_until && x->slow_in == in)
+    sleep_ns((uint64_t)((double)x->lanes_ns * (x->slow_factor - 1)));
+}
+
+static void dawdle_at(GwInjector *x, GwMoment moment, int64_t step) {
+  bool measures = step > x->slow_until || x->lanes_ns == 0;
+  if (moment == GW_MOMENT_BEGIN) x->begun_ns = gw_clock_ns();
+  if (moment == GW_MOMENT_LANES && measures) x->lanes_ns = gw_clock_ns() - x->begun_ns;
+  if (moment == GW_MOMENT_TOTAL) dawdle(x, GW_TIME_NETWORK, step);
+  if (moment == GW_MOMENT_RECORD) dawdle(x, GW_TIME_DISK, step);
+}
+
 static GwStatus at_moment(void *self, GwMoment moment, int64_t step, GwTrainer *trainer) {
   GwInjector *x = self;
+  if (moment == GW_MOMENT_INPUT) {
+    if (atomic_exchange(&x->input_of, step) != step) dawdle(x, GW_TIME_INPUT, step);
+    return GW_OK;
+  }
+  dawdle_at(x, moment, step);
   atomic_store(&x->lanes_of, moment == GW_MOMENT_BEGIN ? step : 0);
   for (int32_t i = 0; i < x->options.count; i++) {
     if (!is_due(x, i, step)) continue;
@@ -260,21 +284,27 @@ static GwStatus at_moment(void *self, GwMoment moment, int64_t step, GwTrainer *
   return GW_OK;
 }
 
-/* Whatever a thread did since its last op takes that much longer. */
+/* Whatever a thread did since its last op takes that much longer. Short sleeps take longer than
+ * they should: what they are over is left out of later ones. */
 static void linger(const GwInjector *x, int64_t step) {
+  enum { SHORTEST_NS = 200000 };
   static _Thread_local uint64_t since;
-  static _Thread_local int64_t in;
+  static _Thread_local int64_t in, owed_ns;
   uint64_t now = gw_clock_ns();
-  if (in == step) sleep_ns((uint64_t)((double)(now - since) * (x->slow_factor - 1)));
+  owed_ns = in == step ? owed_ns + (int64_t)((double)(now - since) * (x->slow_factor - 1)) : 0;
   in = step;
+  since = now;
+  if (owed_ns < SHORTEST_NS) return;
+  sleep_ns((uint64_t)owed_ns);
   since = gw_clock_ns();
+  owed_ns -= (int64_t)(since - now);
 }
 
 static GwStatus at_op(void *self, int32_t op) {
   GwInjector *x = self;
   int64_t step = atomic_load(&x->lanes_of);
   if (step == 0) return GW_OK; /* of an evaluation */
-  if (step <= x->slow_until) linger(x, step);
+  if (step <= x->slow_until && x->slow_in == GW_TIME_COMPUTE) linger(x, step);
   for (int32_t i = 0; i < x->options.count; i++)
     if (x->faults[i].op == op && is_due(x, i, step)) GW_TRY(strike(x, i, step, NULL));
   return GW_OK;
@@ -290,9 +320,13 @@ static GwStatus open_file(GwFs *fs, const char *path, GwFileMode mode, GwFile **
 }
 
 static GwStatus write_file(GwFs *fs, GwFile *file, const void *data, size_t size) {
+  static const char *const says[] = {"no space left on the disk", "the device reports an error",
+                                     "the file system is read-only"};
   GwInjector *x = fs->self;
-  if (file == atomic_load(&x->created) && atomic_exchange(&x->full, false))
-    return gw_fail(GW_NO_SPACE, "no space left on the disk, as an injected fault has it");
+  int32_t full = file == atomic_load(&x->created) ? atomic_exchange(&x->full, 0) : 0;
+  if (full > 0)
+    return gw_fail(full == 1 ? GW_NO_SPACE : GW_IO, "%s, as an injected fault has it",
+                   says[full - 1]);
   return gw_fs_disk()->write(fs, file, data, size);
 }
 

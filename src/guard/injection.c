@@ -7,21 +7,19 @@
 #include <string.h>
 
 #include "godwit/suggest.h"
+#include "train/straggler.h"
 
-typedef enum { RANK, STEP, OP, TENSOR, BIT, FACTOR, STEPS, KEYS } Key;
+typedef enum { RANK, STEP, OP, TENSOR, BIT, HOW, FACTOR, STEPS, KEYS } Key;
 enum { TEXT_BYTES = 256, LIST_BYTES = 512 };
 
 static const struct {
   const char *name;
   double least, most, otherwise;
 } keys[KEYS] = {
-    [RANK] = {"rank", 0, 1e6, -1},    [STEP] = {"step", 1, 1e15, 0},
-    [OP] = {"op", 0, 1e6, -1},        [TENSOR] = {"tensor", 0, 2, 0},
-    [BIT] = {"bit", 0, 63, -1},       [FACTOR] = {"factor", 1, 1000, 2},
-    [STEPS] = {"steps", 1, 1e15, 10},
+    [RANK] = {"rank", 0, 1e6, -1},     [STEP] = {"step", 1, 1e15, 0},    [OP] = {"op", 0, 1e6, -1},
+    [TENSOR] = {"tensor", 0, 0, 0},    [BIT] = {"bit", 0, 63, -1},       [HOW] = {"how", 0, 0, 0},
+    [FACTOR] = {"factor", 1, 1000, 2}, [STEPS] = {"steps", 1, 1e15, 10},
 };
-
-static const char *const tensors[] = {"weights", "m", "v"};
 
 static const GwInjectInfo infos[GW_INJECT_CLASSES] = {
 #define X(name, text, keys, does, event, blames, weight) {text, keys, does, event, blames, weight},
@@ -33,12 +31,21 @@ const GwInjectInfo *gw_inject_info(GwInjectClass class) { return &infos[class]; 
 
 /* ---- which keys a class has ---- */
 
+/* What the table says behind the key's name: its words, after a =, or nothing; NULL: the class does
+ * not have it. */
+static const char *find_key(GwInjectClass class, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = infos[class].keys; (at = strstr(at, name)); at += length) {
+    bool begins = at == infos[class].keys || at[-1] == ' ';
+    if (begins && (at[length] == ' ' || at[length] == '=' || at[length] == 0)) return at + length;
+  }
+  return NULL;
+}
+
+bool gw_inject_has_key(GwInjectClass class, const char *key) { return find_key(class, key); }
+
 static bool has_key(GwInjectClass class, Key key) {
-  size_t length = strlen(keys[key].name);
-  for (const char *at = infos[class].keys; (at = strstr(at, keys[key].name)); at += length)
-    if ((at == infos[class].keys || at[-1] == ' ') && (at[length] == ' ' || at[length] == 0))
-      return true;
-  return false;
+  return gw_inject_has_key(class, keys[key].name);
 }
 
 static void list_keys(GwInjectClass class, char out[LIST_BYTES]) {
@@ -74,8 +81,6 @@ static GwStatus unknown_key(GwInjectClass class, const char *word) {
 }
 
 static GwStatus bad_value(GwInjectClass class, Key key, double most, const char *value) {
-  if (key == TENSOR)
-    return gw_fail(GW_USAGE, "%s: tensor is weights, m or v, not '%s'", infos[class].name, value);
   return gw_fail(GW_USAGE, "%s: %s is a %snumber from %.15g to %.15g, not '%s'", infos[class].name,
                  keys[key].name, key == FACTOR ? "" : "whole ", keys[key].least, most, value);
 }
@@ -90,16 +95,23 @@ static bool read_number(const char *text, bool whole, double *out) {
   return *end == 0 && errno == 0;
 }
 
+/* Which of `words` ("a|b|c") it is. */
+static GwStatus read_word(GwInjectClass class, Key key, const char *words, const char *text,
+                          double *out) {
+  const char *word = words;
+  *out = 0;
+  for (size_t length; (length = strcspn(word, "| ")) > 0; *out += 1) {
+    if (length == strlen(text) && strncmp(word, text, length) == 0) return GW_OK;
+    word += length + (word[length] == '|');
+  }
+  return gw_fail(GW_USAGE, "%s: %s is one of %.*s, not '%s'", infos[class].name, keys[key].name,
+                 (int)strcspn(words, " "), words, text);
+}
+
 static GwStatus read_value(GwInjectClass class, Key key, const char *text, double *out) {
   double most = class == GW_INJECT_FLIP && key == BIT ? 31 : keys[key].most, value;
-  if (key == TENSOR) {
-    for (size_t i = 0; i < GW_COUNT_OF(tensors); i++)
-      if (strcmp(text, tensors[i]) == 0) {
-        *out = (double)i;
-        return GW_OK;
-      }
-    return bad_value(class, key, most, text);
-  }
+  const char *words = find_key(class, keys[key].name);
+  if (words && *words == '=') return read_word(class, key, words + 1, text, out);
   if (!read_number(text, key != FACTOR, &value) || value < keys[key].least || value > most)
     return bad_value(class, key, most, text);
   *out = value;
@@ -154,6 +166,7 @@ GwStatus gw_injection_parse(const char *text, GwInjection *out) {
                        .op = (int32_t)values[OP],
                        .tensor = (int32_t)values[TENSOR],
                        .bit = (int32_t)values[BIT],
+                       .how = (int32_t)values[HOW],
                        .factor = values[FACTOR],
                        .steps = (int64_t)values[STEPS]};
   return GW_OK;
@@ -166,6 +179,9 @@ static GwStatus parse_all(const char *const *texts, int32_t count, int32_t ranks
     if (out[i].rank >= ranks)
       return gw_fail(GW_USAGE, "the fault '%s' is for a rank that is not there: ranks are 0 to %d",
                      texts[i], ranks - 1);
+    if (out[i].class == GW_INJECT_SLOW && out[i].how == GW_TIME_DISK && out[i].rank != 0)
+      return gw_fail(GW_USAGE, "the fault '%s' would do nothing: only rank 0 writes files",
+                     texts[i]);
   }
   return GW_OK;
 }

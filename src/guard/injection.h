@@ -11,6 +11,7 @@ typedef struct {
   int64_t step;        /* from 1; of damage to a checkpoint: that of this step or the next one */
   int32_t op;          /* of the lane program; -1: as the step begins */
   int32_t tensor, bit; /* 0: weights, 1: m, 2: v; bit -1: any */
+  int32_t how;         /* which of the class's words, from 0 */
   double factor;       /* >= 1 */
   int64_t steps;
 } GwInjection;
@@ -21,6 +22,7 @@ typedef struct {
   int weight;
 } GwInjectInfo;
 const GwInjectInfo *gw_inject_info(GwInjectClass class);
+bool gw_inject_has_key(GwInjectClass class, const char *key);
 
 /* GW_USAGE says what is wrong and what there is. */
 GwStatus gw_injection_parse(const char *text, GwInjection *out);

@@ -160,6 +160,11 @@ train_undisturbed() {
   check "the undisturbed run ends" test $code -eq 0
   expected=$(state_hash "$work/undisturbed")
 }
+# same_result NAME: state and ledger are those of the undisturbed run
+same_result() {
+  check "$1: the same state" test "$(state_hash "$work/$1")" = "$expected"
+  check "$1: the same ledger" cmp -s "$work/$1/ledger.bin" "$work/undisturbed/ledger.bin"
+}
 
 # The two families as recipes that train in a second. Use: run train "${llama[@]}" --data ...
 small=(model.layers=2 model.width=32 model.heads=4 model.context=16 train.steps=50 train.lanes=2

@@ -13,8 +13,7 @@ echo "$steps steps, undisturbed: $expected"
 
 # as_undisturbed NAME
 as_undisturbed() {
-  check "$1: the same state" test "$(state_hash "$work/$1")" = "$expected"
-  check "$1: the same ledger" cmp -s "$work/$1/ledger.bin" "$work/undisturbed/ledger.bin"
+  same_result "$1"
   check "$1: no process is left" test -z "$(pgrep -f "rank --run=$work/$1 ")"
 }
 

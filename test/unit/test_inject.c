@@ -26,6 +26,11 @@ static void a_fault_has_what_is_written(void **state) {
   GwInjection slow = parse("slow:rank=1,step=2,factor=2.5,steps=7");
   assert_true(slow.factor == 2.5 && slow.steps == 7);
   assert_int_equal(parse("reduce-all:step=1").rank, -1);
+  assert_int_equal(parse("reduce-all:step=1").how, 0);
+  assert_int_equal(parse("reduce-all:how=half,step=1").how, 4);
+  assert_int_equal(parse("payload:rank=0,step=1,how=twice,bit=9").how, 2);
+  assert_int_equal(parse("slow:rank=0,step=1,how=disk").how, 3);
+  assert_int_equal(parse("full:step=1,how=readonly").how, 2);
 }
 
 static void every_class_can_be_asked_for(void **state) {
@@ -65,11 +70,17 @@ static void what_makes_no_sense_is_refused(void **state) {
   refuses("kill:rank=1,step=9e9", "not '9e9'");
   refuses("kill:rank=1,step=99999999999999999999", "step is");
   refuses("kill:rank=1,step=1,step=2", "step is given twice");
-  refuses("flip:rank=1,step=1,tensor=w", "weights, m or v, not 'w'");
+  refuses("flip:rank=1,step=1,tensor=w", "tensor is one of weights|m|v, not 'w'");
   refuses("flip:rank=1,step=1,bit=32", "from 0 to 31");
   refuses("payload:rank=1,step=1,bit=64", "from 0 to 63");
   refuses("slow:rank=1,step=1,factor=0.5", "factor is a number from 1");
   refuses("slow:rank=1,step=1,steps=0", "steps is");
+  refuses("slow:rank=1,step=1,how=dis", "how is one of compute|network|input|disk, not 'dis'");
+  refuses("flip:rank=1,step=1,how=every32x", "how is one of one|every32");
+  refuses("flip:rank=1,step=1,tensor=m|v", "tensor is one of");
+  refuses("flip:rank=1,step=1,tensor=", "not ''");
+  refuses("flip:rank=1,step=1,how", "how is");
+  refuses("kill:rank=1,step=1,how=hard", "no key 'how'");
   char text[300];
   memset(text, 'x', sizeof text - 1);
   text[sizeof text - 1] = 0;
@@ -83,6 +94,8 @@ static void ranks_that_are_not_there_are_refused(void **state) {
   assert_fails(GW_USAGE, "ranks are 0 to 1", gw_injections_parse(texts, 2, 2, &faults));
   assert_ok(gw_injections_parse(texts, 2, 3, &faults));
   free(faults);
+  const char *const slow[] = {"slow:rank=1,step=1,how=disk"}; /* that writes nothing */
+  assert_fails(GW_USAGE, "only rank 0", gw_injections_parse(slow, 1, 2, &faults));
   assert_ok(gw_injections_parse(NULL, 0, 1, &faults));
   assert_null(faults);
 }
