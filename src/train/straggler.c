@@ -139,8 +139,9 @@ static bool becomes_slow(const Rank *rank) {
 }
 
 static bool is_well(const Rank *rank) {
-  double fallen = rank->most * GW_STRAGGLER_FALLEN_PERCENT / 100;
-  double limit = fallen > GW_STRAGGLER_WELL_PERCENT ? fallen : GW_STRAGGLER_WELL_PERCENT;
+  double limit = rank->most * GW_STRAGGLER_FALLEN_PERCENT / 100;
+  if (limit > GW_STRAGGLER_SEEMS_PERCENT) limit = GW_STRAGGLER_SEEMS_PERCENT;
+  if (limit < GW_STRAGGLER_WELL_PERCENT) limit = GW_STRAGGLER_WELL_PERCENT;
   return STEPS - steps_at(rank, limit) >= GW_STRAGGLER_NEEDED;
 }
 

@@ -14,9 +14,9 @@
  *
  * A rank with few lanes looks slower than it is, as what it does once in a step is counted for each
  * of them, and waking up after a long wait is part of it. So one whose time has fallen to
- * GW_STRAGGLER_FALLEN_PERCENT of what it was has recovered too; and one that is slow for
- * GW_STRAGGLER_TRIAL steps gets its lanes back on trial, the next time after twice as many. If it
- * is slow with them it is reported again. */
+ * GW_STRAGGLER_FALLEN_PERCENT of what it was, and below GW_STRAGGLER_SEEMS_PERCENT of the median,
+ * has recovered too; and one that is slow for GW_STRAGGLER_TRIAL steps gets its lanes back on
+ * trial, the next time after twice as many. If it is slow with them it is reported again. */
 #ifndef GW_STRAGGLER_H
 #define GW_STRAGGLER_H
 
@@ -28,6 +28,7 @@ enum {
   GW_STRAGGLER_SLOW_PERCENT = 130,
   GW_STRAGGLER_WELL_PERCENT = 115,
   GW_STRAGGLER_FALLEN_PERCENT = 85,
+  GW_STRAGGLER_SEEMS_PERCENT = 160,
   GW_STRAGGLER_TRIAL = 2000
 };
 

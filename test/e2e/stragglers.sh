@@ -5,7 +5,7 @@
 set -uo pipefail
 source "$(dirname "$0")/checks.bash"
 
-recipe=("${llama[@]}" model.layers=4 model.width=96 train.steps=120 train.lanes=4
+recipe=("${llama[@]}" model.layers=4 model.width=96 train.steps=96 train.lanes=4
   train.checkpoint_every=50 train.log_every=0)
 prepare_text 50000
 train_undisturbed
