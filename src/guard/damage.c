@@ -7,12 +7,12 @@
 
 typedef struct {
   const GwTrainingPlan *plan;
-  int32_t first, end; /* of its pieces */
-  int64_t count;      /* of elements */
+  int32_t first; /* of its pieces */
+  int64_t count; /* of elements */
 } Elements;
 
 static Elements elements_of(const GwTrainingPlan *plan, int32_t first, int32_t end) {
-  Elements e = {plan, first, end, 0};
+  Elements e = {plan, first, 0};
   for (int32_t p = first; p < end; p++) e.count += plan->shares.pieces[p].count;
   return e;
 }

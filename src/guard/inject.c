@@ -24,6 +24,7 @@ struct GwInjector {
   _Atomic bool *done;  /* [count]: it has struck, in this process or an earlier one */
   char record[GW_PATH_MAX];
   GwMomentHook hook;
+  _Atomic int64_t begun;    /* the newest step */
   _Atomic int64_t lanes_of; /* the step whose lanes are being computed; 0: none */
   int64_t slow_until;       /* the last step of a slow time */
   double slow_factor;
@@ -32,7 +33,8 @@ struct GwInjector {
   _Atomic int64_t input_of;    /* the step whose first batch has been asked for */
   int64_t *kept;               /* this rank's part of its slice, for REDUCE */
   GwFs fs;                     /* the disk's, but for: */
-  _Atomic int32_t full;        /* the next write to a new file fails: 1 + the word that says how */
+  _Atomic int32_t full;        /* 1 + the fault by which the next write to a new file fails */
+  int64_t full_step;           /* the checkpoint's */
   GwFile *_Atomic created;
 };
 
@@ -188,6 +190,11 @@ static GwStatus strike_numbers(GwInjector *x, int32_t i, GwTrainer *trainer) {
 
 static GwStatus strike(GwInjector *x, int32_t i, int64_t step, GwTrainer *trainer) {
   const GwInjection *fault = &x->faults[i];
+  if (fault->class == GW_INJECT_FULL) { /* it strikes with the write */
+    x->full_step = step;
+    atomic_store(&x->full, 1 + i);
+    return GW_OK;
+  }
   if (atomic_exchange(&x->done[i], true)) return GW_OK;
   GW_TRY(write_down(x, i, step));
   switch (fault->class) {
@@ -196,7 +203,6 @@ static GwStatus strike(GwInjector *x, int32_t i, int64_t step, GwTrainer *traine
     x->slow_factor = fault->factor;
     x->slow_in = (GwTimeClass)fault->how;
     return GW_OK;
-  case GW_INJECT_FULL: x->full = 1 + fault->how; return GW_OK;
   case GW_INJECT_TORN:
   case GW_INJECT_BYTE:
     GW_TRY(gw_damage_checkpoint(x->options.run_dir, step, fault->class == GW_INJECT_TORN,
@@ -237,10 +243,23 @@ static bool is_ours(const GwInjector *x, const GwInjection *fault) {
   return rank == (fault->rank >= 0 ? fault->rank : 0);
 }
 
+/* Whether no fault, of any rank, is for a step that is under way or comes next: one that ends the
+ * epoch would hide what happens to a checkpoint, or be hidden by it. */
+static bool is_quiet(const GwInjector *x) {
+  enum { STEPS = 2 };
+  int64_t begun = atomic_load(&x->begun);
+  for (int32_t i = 0; i < x->options.count; i++) {
+    int64_t ahead = x->faults[i].step - begun;
+    if (ahead >= 0 && ahead <= STEPS && moment_of(&x->faults[i], i) < GW_MOMENT_SAVE) return false;
+  }
+  return true;
+}
+
 static bool is_due(const GwInjector *x, int32_t i, int64_t step) {
   const GwInjection *fault = &x->faults[i];
-  bool later = moment_of(fault, i) >= GW_MOMENT_SAVE && step > fault->step;
-  return !atomic_load(&x->done[i]) && is_ours(x, fault) && (step == fault->step || later);
+  if (atomic_load(&x->done[i]) || !is_ours(x, fault)) return false;
+  if (moment_of(fault, i) == GW_MOMENT_SAVED) return step >= fault->step && is_quiet(x);
+  return step == fault->step || (moment_of(fault, i) == GW_MOMENT_SAVE && step > fault->step);
 }
 
 /* What a later moment of the step needs. */
@@ -274,6 +293,7 @@ static GwStatus at_moment(void *self, GwMoment moment, int64_t step, GwTrainer *
     return GW_OK;
   }
   dawdle_at(x, moment, step);
+  if (moment == GW_MOMENT_BEGIN) atomic_store(&x->begun, step);
   atomic_store(&x->lanes_of, moment == GW_MOMENT_BEGIN ? step : 0);
   for (int32_t i = 0; i < x->options.count; i++) {
     if (!is_due(x, i, step)) continue;
@@ -323,11 +343,13 @@ static GwStatus write_file(GwFs *fs, GwFile *file, const void *data, size_t size
   static const char *const says[] = {"no space left on the disk", "the device reports an error",
                                      "the file system is read-only"};
   GwInjector *x = fs->self;
-  int32_t full = file == atomic_load(&x->created) ? atomic_exchange(&x->full, 0) : 0;
-  if (full > 0)
-    return gw_fail(full == 1 ? GW_NO_SPACE : GW_IO, "%s, as an injected fault has it",
-                   says[full - 1]);
-  return gw_fs_disk()->write(fs, file, data, size);
+  bool fails = file == atomic_load(&x->created) && is_quiet(x);
+  int32_t i = fails ? atomic_exchange(&x->full, 0) - 1 : -1;
+  if (i < 0) return gw_fs_disk()->write(fs, file, data, size);
+  atomic_store(&x->done[i], true);
+  GW_TRY(write_down(x, i, x->full_step));
+  int32_t how = x->faults[i].how;
+  return gw_fail(how == 0 ? GW_NO_SPACE : GW_IO, "%s, as an injected fault has it", says[how]);
 }
 
 /* ---- life ---- */

@@ -124,11 +124,10 @@ static GwStatus read_pair(GwInjectClass class, char *word, double values[KEYS], 
   if (equals) *equals = 0;
   for (Key key = 0; key < KEYS; key++) {
     if (strcmp(word, keys[key].name) != 0 || !has_key(class, key)) continue;
-    if (!equals) return bad_value(class, key, keys[key].most, "");
     if (given[key])
       return gw_fail(GW_USAGE, "%s: %s is given twice", infos[class].name, keys[key].name);
     given[key] = true;
-    return read_value(class, key, equals + 1, &values[key]);
+    return read_value(class, key, equals ? equals + 1 : "", &values[key]);
   }
   return unknown_key(class, word);
 }

@@ -56,7 +56,7 @@ typedef struct {
 
 typedef struct GwStragglers GwStragglers;
 
-/* For ranks 0 to ranks-1, ranks > 0. Memory is about 120 bytes per rank. */
+/* For ranks 0 to ranks-1, ranks > 0. Memory is about 140 bytes per rank. */
 GwStatus gw_stragglers_create(int32_t ranks, GwStragglers **out);
 void gw_stragglers_destroy(GwStragglers *stragglers); /* NULL is fine */
 

@@ -79,7 +79,7 @@ static void what_makes_no_sense_is_refused(void **state) {
   refuses("flip:rank=1,step=1,how=every32x", "how is one of one|every32");
   refuses("flip:rank=1,step=1,tensor=m|v", "tensor is one of");
   refuses("flip:rank=1,step=1,tensor=", "not ''");
-  refuses("flip:rank=1,step=1,how", "how is");
+  refuses("flip:rank=1,step=1,how", "how is one of one|every32, not ''");
   refuses("kill:rank=1,step=1,how=hard", "no key 'how'");
   char text[300];
   memset(text, 'x', sizeof text - 1);
