@@ -15,6 +15,7 @@ enum {
   LOOK_NS = 100000000,
   FROZEN_LOOKS = 4,
   LAST_WORD_NS = 1000000000,
+  STALE_NS = 750000000, /* half a beat more than an agent is ever silent, see agent_lines.h */
   CAUSE_TEXT = 400
 };
 
@@ -313,15 +314,21 @@ static void look_at_processes(Driver *d) {
 
 /* ---- answers ---- */
 
-static void answer_inspection(Driver *d) {
-  GwEpoch *epoch = &d->epoch;
+/* What is not heard counts against nobody: neither as time without progress, nor that a rank waits
+ * which did when its machine fell silent. */
+static GwEvent observe(const Driver *d, int32_t rank) {
   const int32_t *host_of = gw_supervisor_placement(d->supervisor)->host_of;
+  uint64_t silence = gw__epoch_silence(&d->epoch, host_of[rank]);
+  bool waited = gw__epoch_waits(&d->epoch, rank), known = silence < STALE_NS;
+  return (GwEvent){.kind = GW_EVENT_OBSERVED,
+                   .rank = rank,
+                   .waiting = waited && known,
+                   .at = waited && !known ? d->now : d->epoch.seen[rank].progress_at + silence};
+}
+
+static void answer_inspection(Driver *d) {
   d->inspecting = false;
-  for (int32_t r = 0; r < epoch->ranks; r++)
-    tell(d, (GwEvent){.kind = GW_EVENT_OBSERVED,
-                      .rank = r,
-                      .waiting = gw__epoch_waits(epoch, r),
-                      .at = epoch->seen[r].progress_at + gw__epoch_silence(epoch, host_of[r])});
+  for (int32_t r = 0; r < d->epoch.ranks; r++) tell(d, observe(d, r));
   tell_rank(d, GW_EVENT_INSPECTED, -1);
 }
 
