@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster/agent_lines.h"
 #include "cluster/driver_parts.h"
 #include "os/clock.h"
 
@@ -15,7 +16,7 @@ enum {
   LOOK_NS = 100000000,
   FROZEN_LOOKS = 4,
   LAST_WORD_NS = 1000000000,
-  STALE_NS = 750000000, /* half a beat more than an agent is ever silent, see agent_lines.h */
+  STALE_NS = GW_AGENT_BEAT_NS / 2 * 3, /* an agent is silent for a beat at most */
   CAUSE_TEXT = 400
 };
 
