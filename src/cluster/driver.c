@@ -389,9 +389,9 @@ static void run_round(Driver *d) {
   answer(d);
 }
 
-static void await_end(Driver *d) {
+static void await_end(Driver *d, bool (*runs)(const GwEpoch *epoch)) {
   uint64_t now = gw_clock_ns(), until = now + d->options->supervisor.stop_ns;
-  for (; gw__epoch_runs(&d->epoch) && now < until; now = gw_clock_ns())
+  for (; runs(&d->epoch) && now < until; now = gw_clock_ns())
     if (gw__epoch_wait(&d->epoch, until - now) != GW_OK) return;
 }
 
@@ -399,9 +399,9 @@ static void await_end(Driver *d) {
  * epoch stays. */
 static void stop_all(Driver *d) {
   GwOutcome outcome = d->result->outcome;
-  if (outcome == GW_OUTCOME_DONE || outcome == GW_OUTCOME_ENDED) await_end(d);
+  if (outcome == GW_OUTCOME_DONE || outcome == GW_OUTCOME_ENDED) await_end(d, gw__epoch_is_busy);
   gw__epoch_kill(&d->epoch);
-  await_end(d);
+  await_end(d, gw__epoch_runs);
   gw__epoch_end(&d->epoch);
 }
 

@@ -88,10 +88,15 @@ void gw__epoch_kill(GwEpoch *epoch) {
   for (int32_t i = 0; i <= epoch->ranks; i++) gw_process_kill(&epoch->processes[i]);
 }
 
-bool gw__epoch_runs(const GwEpoch *epoch) {
+bool gw__epoch_is_busy(const GwEpoch *epoch) {
   for (int32_t i = 0; epoch->ranks > 0 && i <= epoch->ranks; i++)
     if (gw_process_runs(&epoch->processes[i])) return true;
-  return epoch->ranks > 0 && epoch->hosts && gw_hosts_run(epoch->hosts);
+  return false;
+}
+
+bool gw__epoch_runs(const GwEpoch *epoch) {
+  return gw__epoch_is_busy(epoch) ||
+         (epoch->ranks > 0 && epoch->hosts && gw_hosts_run(epoch->hosts));
 }
 
 void gw__epoch_ask_end(GwEpoch *epoch) {

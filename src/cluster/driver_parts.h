@@ -43,7 +43,9 @@ bool gw__epoch_waits(const GwEpoch *epoch, int32_t rank);
 uint64_t gw__epoch_silence(const GwEpoch *epoch, int32_t host);
 /* Fences the board off and kills whatever is known to run. */
 void gw__epoch_kill(GwEpoch *epoch);
-bool gw__epoch_runs(const GwEpoch *epoch); /* some process does */
+bool gw__epoch_is_busy(const GwEpoch *epoch); /* some process is known to run */
+/* Or may run: agents say that nothing is left only after gw__epoch_kill. */
+bool gw__epoch_runs(const GwEpoch *epoch);
 /* Sleeps until some process ends, a host says something, or the time is over; then takes up what
  * hosts have said. */
 GwStatus gw__epoch_wait(GwEpoch *epoch, uint64_t timeout_ns);
