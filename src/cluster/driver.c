@@ -192,8 +192,6 @@ static void look_at_board(Driver *d) {
   GwEpoch *epoch = &d->epoch;
   if (epoch->ranks == 0) return;
   gw__epoch_adopt(epoch);
-  /* Read before the steps: a snapshot is of one that is committed. */
-  int64_t snapshot = whole_snapshot(epoch), checkpoint = epoch->board->checkpoint;
   bool all = true, found = false;
   if (epoch->board->restored >= 0 && !epoch->restored_told) {
     epoch->restored_told = true;
@@ -206,15 +204,18 @@ static void look_at_board(Driver *d) {
     found = found || epoch->board->row[r].accused >= 0 || epoch->board->row[r].bad_copy >= 0;
   }
   epoch->all_ready = all;
-  int64_t committed = epoch->board->committed; /* read after what was found in a later step, */
+  /* Read after what was found in a later step, and told first: it is where to go back to. A
+   * snapshot is of a step that is committed, and so read before those. */
+  int64_t snapshot = whole_snapshot(epoch), checkpoint = epoch->board->checkpoint;
+  int64_t committed = epoch->board->committed;
   int64_t before = gw_supervisor_step(d->supervisor);
   tell_commits(d, committed);
   tell_recovered(d, before);
-  for (int32_t r = 0; r < epoch->ranks && found; r++) look_at_findings(d, r); /* and told first */
   d->result->step = gw_max_i64(d->result->step, committed);
   if (snapshot <= gw_supervisor_step(d->supervisor)) /* hosts speak one after the other */
     if (tell_new(d, GW_EVENT_SNAPSHOT, snapshot, &d->snapshot)) gw__epoch_know(epoch, snapshot);
   (void)tell_new(d, GW_EVENT_CHECKPOINT, checkpoint, &d->checkpoint);
+  for (int32_t r = 0; r < epoch->ranks && found; r++) look_at_findings(d, r);
 }
 
 /* A rank that a signal has stopped makes no progress until another one lets it go on: no need to

@@ -116,8 +116,7 @@ for class in $(sed -n 's/^  X([A-Z_]*, "\([a-z-]*\)",.*/\1/p' "$source/include/g
 done
 
 # A random mix, one fault in 30 steps of some milliseconds: a checkpoint that a fault is to damage
-# must be saved before the next fault comes, and the supervisor, on a machine that is busy, hear of
-# the newest snapshots before they are two behind.
+# must be saved before the next fault comes.
 mix=("${recipe[@]}" model.width=64 model.context=64 "train.steps=$((faults * 30))"
   --data "$work/data" --run "$work/mix" --ranks 4)
 run chaos "${mix[@]}" --faults "$faults" --seed "$seed" --json

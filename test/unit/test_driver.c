@@ -549,6 +549,8 @@ static void who_computes_wrongly_is_accused(void **state) {
   expect_done(2);
   assert_int_equal(t.reports, 1);
   expect_report(0, GW_FAULT_LIE, 2, "as rank 1 found");
+  assert_int_equal(t.from[1], GW_FROM_SNAPSHOT); /* heard of together with the lie */
+  assert_int_equal(t.from_step[1], 2);
 }
 
 static Fault bad_copy_at_second(const GwLaunch *launch, int count) {
