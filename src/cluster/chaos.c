@@ -61,7 +61,6 @@ static GwInjectClass draw_class(const Chaos *c, GwRng *rng, When when) {
 
 /* Ranks die and hang between steps or in the middle of one; anything of the state may change. */
 static void draw(const Chaos *c, GwRng *rng, When when, char out[SPEC_BYTES]) {
-  static const char *const tensors[] = {"weights", "m", "v"};
   GwInjectClass class = draw_class(c, rng, when);
   int length =
       snprintf(out, SPEC_BYTES, "%s:step=%lld", gw_inject_info(class)->name, (long long)when.step);
@@ -69,10 +68,12 @@ static void draw(const Chaos *c, GwRng *rng, When when, char out[SPEC_BYTES]) {
   size_t room = (size_t)(SPEC_BYTES - length);
   int rank = (int)gw_rng_below(rng, (uint64_t)c->options->ranks);
   int chance = (int)gw_rng_below(rng, 2 * OPS);
+  const char *tensor = "";
+  size_t letters = gw_inject_word(class, "tensor", chance, &tensor);
   if (gw_inject_has_key(class, "op") && chance < OPS)
     snprintf(end, room, ",rank=%d,op=%d", rank, chance);
-  else if (gw_inject_has_key(class, "tensor"))
-    snprintf(end, room, ",rank=%d,tensor=%s", rank, tensors[chance % 3]);
+  else if (letters > 0)
+    snprintf(end, room, ",rank=%d,tensor=%.*s", rank, (int)letters, tensor);
   else if (gw_inject_has_key(class, "rank"))
     snprintf(end, room, ",rank=%d", rank);
 }

@@ -335,7 +335,7 @@ static GwStatus at_op(void *self, int32_t op) {
 static GwStatus open_file(GwFs *fs, const char *path, GwFileMode mode, GwFile **out) {
   GwInjector *x = fs->self;
   GW_TRY(gw_fs_disk()->open(fs, path, mode, out));
-  if (mode == GW_FILE_CREATE) x->created = *out;
+  if (gw_file_is_new(mode)) x->created = *out;
   return GW_OK;
 }
 

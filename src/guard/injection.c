@@ -44,6 +44,25 @@ static const char *find_key(GwInjectClass class, const char *name) {
 
 bool gw_inject_has_key(GwInjectClass class, const char *key) { return find_key(class, key); }
 
+/* The length of the word at `word` in "a|b|c"; *next is the one behind it, NULL after the last. */
+static size_t word_length(const char *word, const char **next) {
+  size_t length = strcspn(word, "| ");
+  *next = word[length] == '|' ? word + length + 1 : NULL;
+  return length;
+}
+
+size_t gw_inject_word(GwInjectClass class, const char *key, int n, const char **out) {
+  const char *words = find_key(class, key), *next;
+  if (!words || *words != '=') return 0;
+  *out = words + 1;
+  size_t length = word_length(*out, &next);
+  for (; n > 0; n--) {
+    *out = next ? next : words + 1;
+    length = word_length(*out, &next);
+  }
+  return length;
+}
+
 static bool has_key(GwInjectClass class, Key key) {
   return gw_inject_has_key(class, keys[key].name);
 }
@@ -98,11 +117,10 @@ static bool read_number(const char *text, bool whole, double *out) {
 /* Which of `words` ("a|b|c") it is. */
 static GwStatus read_word(GwInjectClass class, Key key, const char *words, const char *text,
                           double *out) {
-  const char *word = words;
   *out = 0;
-  for (size_t length; (length = strcspn(word, "| ")) > 0; *out += 1) {
+  for (const char *word = words, *next; word; word = next, *out += 1) {
+    size_t length = word_length(word, &next);
     if (length == strlen(text) && strncmp(word, text, length) == 0) return GW_OK;
-    word += length + (word[length] == '|');
   }
   return gw_fail(GW_USAGE, "%s: %s is one of %.*s, not '%s'", infos[class].name, keys[key].name,
                  (int)strcspn(words, " "), words, text);

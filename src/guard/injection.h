@@ -23,6 +23,9 @@ typedef struct {
 } GwInjectInfo;
 const GwInjectInfo *gw_inject_info(GwInjectClass class);
 bool gw_inject_has_key(GwInjectClass class, const char *key);
+/* One of the words that a key takes, the n-th from 0 and round again; returns its length. 0: the
+ * class does not have the key, or it takes numbers. */
+size_t gw_inject_word(GwInjectClass class, const char *key, int n, const char **out);
 
 /* GW_USAGE says what is wrong and what there is. */
 GwStatus gw_injection_parse(const char *text, GwInjection *out);

@@ -33,6 +33,19 @@ static void a_fault_has_what_is_written(void **state) {
   assert_int_equal(parse("full:step=1,how=readonly").how, 2);
 }
 
+static void words_of_a_key_go_round(void **state) {
+  (void)state;
+  const char *word;
+  static const char *const tensors[] = {"weights", "m", "v"};
+  for (int n = 0; n < 8; n++) {
+    size_t length = gw_inject_word(GW_INJECT_FLIP, "tensor", n, &word);
+    assert_int_equal(length, strlen(tensors[n % 3]));
+    assert_memory_equal(word, tensors[n % 3], length);
+  }
+  assert_int_equal(gw_inject_word(GW_INJECT_FLIP, "bit", 0, &word), 0);
+  assert_int_equal(gw_inject_word(GW_INJECT_KILL, "tensor", 0, &word), 0);
+}
+
 static void every_class_can_be_asked_for(void **state) {
   (void)state;
   for (int i = 0; i < GW_INJECT_CLASSES; i++) {
@@ -159,6 +172,7 @@ static void the_document_has_every_class(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_fault_has_what_is_written),
+                                     cmocka_unit_test(words_of_a_key_go_round),
                                      cmocka_unit_test(every_class_can_be_asked_for),
                                      cmocka_unit_test(what_makes_no_sense_is_refused),
                                      cmocka_unit_test(ranks_that_are_not_there_are_refused),
