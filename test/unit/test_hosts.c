@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cluster/hosts.h"
+#include "cluster/driver.h"
 #include "cluster/job.h"
 #include "os/clock.h"
 
@@ -224,6 +224,113 @@ static void a_host_is_lost_and_comes_back(void **state) {
   stage_close(&stage);
 }
 
+/* ---- what a driver makes of it ---- */
+
+static struct {
+  GwHosts *hosts;
+  char shell[800];
+  int faults;
+  GwFault fault;
+  int64_t step; /* after which it came */
+} driven;
+
+static GwStatus past(void *self, GwSupervisorPast *out) {
+  (void)self;
+  *out = (GwSupervisorPast){0, -1, 0};
+  return GW_OK;
+}
+
+static GwStatus fence(void *self, uint64_t epoch) {
+  (void)self, (void)epoch;
+  return GW_OK;
+}
+
+/* A launcher that ends with the ranks: the script of host one makes the mark. */
+static GwStatus launcher(void *self, const GwLaunch *launch, int32_t rank, GwArgv *out) {
+  (void)self, (void)launch, (void)rank;
+  static const char *const words[] = {"bash", "-c", driven.shell};
+  for (size_t i = 0; i < GW_COUNT_OF(words); i++) GW_TRY(gw_argv_add(out, "%s", words[i]));
+  return GW_OK;
+}
+
+static void count_faults(void *self, const GwAction *action, const char *text) {
+  (void)self;
+  if (action->kind != GW_ACTION_REPORT) return;
+  if (action->fault != GW_FAULT_STUCK) print_message("%s\n", text);
+  driven.faults++;
+  driven.fault = action->fault;
+  driven.step = action->step;
+}
+
+static bool next_event(void *self, GwEvent *out) {
+  (void)self;
+  return gw_hosts_event(driven.hosts, out);
+}
+
+/* Five steps of one rank on each of two hosts; then both wait for each other for 2 s, in which the
+ * agents do as `meanwhile` says, and end with the run. No fault is tried again. */
+static GwStatus drive(const char *meanwhile, GwDriverResult *result) {
+  GwHostList list = list_of("one:1,two:1", 2);
+  char mark[600], text[2400], prefix[64];
+  snprintf(mark, sizeof mark, "%s.done", script);
+  unlink(mark);
+  snprintf(driven.shell, sizeof driven.shell, "while [ ! -e %s ]; do sleep 0.05; done", mark);
+  snprintf(prefix, sizeof prefix, "gwtest-hosts-%d-", (int)getpid());
+  snprintf(text, sizeof text,
+           "[ $1 = one ] && rank=0 || rank=1\n"
+           "echo godwit-agent $build; echo ready\n"
+           "while read order; do [[ $order = epoch* ]] && break; done; echo board 1\n"
+           "for step in 1 2 3 4 5; do\n"
+           "  echo row $rank 55 1 1 -1 4 $((step + 1)) $((10 * step)) -1 -1 -1\n"
+           "  [ $1 = one ] && echo head 0 $step -1; sleep 0.05; done\n"
+           "%s\n"
+           "echo row $rank 55 2 0 -1 4 7 60 -1 -1 -1; [ $1 = one ] && echo head 0 6 6\n"
+           "echo exit $rank 0; touch %s\n"
+           "while read order; do [ \"$order\" = fence ] && echo stopped 1; done",
+           meanwhile, mark);
+  write_script(text);
+  assert_ok(open_hosts(&list, &driven.hosts));
+  driven.faults = 0;
+  GwDriverOptions options = {.supervisor = gw_supervisor_defaults(),
+                             .kind = GW_LAUNCH_LAUNCHER,
+                             .prefix = prefix,
+                             .hosts = driven.hosts};
+  options.supervisor.ranks = options.supervisor.hosts = 2;
+  options.supervisor.last_step = 6;
+  options.supervisor.tries = 0;
+  GwDriverHooks hooks = {.past = past,
+                         .fence = fence,
+                         .command = launcher,
+                         .report = count_faults,
+                         .outside = next_event};
+  uint64_t begun = gw_clock_ns();
+  GwStatus status = gw_driver_run(&options, &hooks, result);
+  assert_true(gw_clock_ns() < begun + UINT64_C(9000000000)); /* less than anybody is waited for */
+  gw_hosts_close(driven.hosts);
+  gw_host_list_deinit(&list);
+  return status;
+}
+
+static void silent_hosts_are_not_stuck(void **state) {
+  (void)state;
+  GwDriverResult result;
+  assert_ok(drive("sleep 2", &result));
+  assert_int_equal(driven.faults, 0);
+  assert_int_equal(result.outcome, GW_OUTCOME_DONE);
+  assert_int_equal(result.step, 6);
+}
+
+/* The same from hosts that are heard is what it looks like. */
+static void hosts_that_are_heard_may_be_stuck(void **state) {
+  (void)state;
+  GwDriverResult result;
+  GwStatus status = drive("for i in {1..40}; do echo still here; sleep 0.05; done", &result);
+  assert_int_equal(status, GW_IO);
+  assert_int_equal(driven.faults, 1);
+  assert_int_equal(driven.fault, GW_FAULT_STUCK);
+  assert_int_equal(driven.step, 5);
+}
+
 int main(void) {
   snprintf(script, sizeof script, "%s/agent", gw_test_folder("hosts"));
   GW_ASSERT(gw_job_build(&build) == GW_OK);
@@ -235,6 +342,8 @@ int main(void) {
       cmocka_unit_test(a_rank_in_the_wrong_place),
       cmocka_unit_test(a_host_without_room),
       cmocka_unit_test(a_host_is_lost_and_comes_back),
+      cmocka_unit_test(silent_hosts_are_not_stuck),
+      cmocka_unit_test(hosts_that_are_heard_may_be_stuck),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
