@@ -18,9 +18,16 @@ typedef struct GwFile GwFile; /* defined by each implementation */
  * CREATE  truncates; writes are buffered, so a small one costs little and may fail late: what was
  *         written counts only once sync_file has returned GW_OK. After one failure all further
  *         writes and syncs of the file fail. Not readable.
+ * LARGE   like CREATE, for what is large and not read soon: it goes past the system's cache where
+ *         the file system lets it. That costs the processor half as much, and nothing else is
+ *         pushed out of the cache; but the writer waits for the disk.
  * APPEND  for journals: created when absent, each write is with the kernel when it returns, and
  *         one that fails is taken back whole, so that a later one may succeed. Readable. */
-typedef enum { GW_FILE_READ, GW_FILE_CREATE, GW_FILE_APPEND } GwFileMode;
+typedef enum { GW_FILE_READ, GW_FILE_CREATE, GW_FILE_LARGE, GW_FILE_APPEND } GwFileMode;
+
+static inline bool gw_file_is_new(GwFileMode mode) {
+  return mode == GW_FILE_CREATE || mode == GW_FILE_LARGE;
+}
 
 struct GwFs {
   void *self;

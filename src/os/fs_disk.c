@@ -2,8 +2,9 @@
  *
  * A file that is created is written through a buffer, flushed when it is full, before it is synced
  * and when it is closed; the first failure is remembered, so a sync after a lost write cannot
- * succeed. A journal (APPEND) has no buffer. Calls cut short by signals or by the kernel's limits
- * go on where they stopped. */
+ * succeed. Of a LARGE one whole buffers go past the system's cache (O_DIRECT: their place in memory
+ * and in the file must be a multiple of the disk's blocks). A journal (APPEND) has no buffer. Calls
+ * cut short by signals or by the kernel's limits go on where they stopped. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,30 +18,42 @@
 #include "os/fs.h"
 #include "os/os_error.h"
 
-enum { BUFFER_BYTES = 1 << 20, CALL_BYTES_MAX = 1 << 30 };
+enum { BUFFER_BYTES = 1 << 20, BUFFER_ALIGN = 1 << 16, CALL_BYTES_MAX = 1 << 30 };
 
 struct GwFile {
   int descriptor;
-  GwStatus failure; /* of the first write or sync that failed (CREATE) */
-  char *buffer;     /* CREATE only, else NULL */
+  GwStatus failure; /* of the first write or sync that failed */
+  char *buffer;     /* of a new file, else NULL */
   size_t used;      /* bytes in the buffer, not yet written */
+  bool direct;      /* LARGE, as long as it can: only whole buffers have been written */
   char path[];
 };
 
-static GwStatus disk_open(GwFs *fs, const char *path, GwFileMode mode, GwFile **out) {
-  (void)fs;
+/* Not every file system knows O_DIRECT. */
+static int open_descriptor(const char *path, GwFileMode mode, bool *direct) {
   static const int flags[] = {[GW_FILE_READ] = O_RDONLY,
                               [GW_FILE_CREATE] = O_WRONLY | O_CREAT | O_TRUNC,
+                              [GW_FILE_LARGE] = O_WRONLY | O_CREAT | O_TRUNC,
                               [GW_FILE_APPEND] = O_RDWR | O_CREAT | O_APPEND};
+  *direct = mode == GW_FILE_LARGE;
+  int descriptor = open(path, flags[mode] | O_CLOEXEC | (*direct ? O_DIRECT : 0), 0666);
+  if (descriptor >= 0 || errno != EINVAL || !*direct) return descriptor;
+  *direct = false;
+  return open(path, flags[mode] | O_CLOEXEC, 0666);
+}
+
+static GwStatus disk_open(GwFs *fs, const char *path, GwFileMode mode, GwFile **out) {
+  (void)fs;
   size_t length = strlen(path) + 1;
+  bool buffered = gw_file_is_new(mode);
   GwFile *file = calloc(1, sizeof *file + length);
-  char *buffer = mode == GW_FILE_CREATE ? malloc(BUFFER_BYTES) : NULL;
-  if (!file || (mode == GW_FILE_CREATE && !buffer)) {
+  char *buffer = buffered ? aligned_alloc(BUFFER_ALIGN, BUFFER_BYTES) : NULL;
+  if (!file || (buffered && !buffer)) {
     free(buffer);
     free(file);
     return gw__os_fail(ENOMEM, path, "open");
   }
-  int descriptor = open(path, flags[mode] | O_CLOEXEC, 0666);
+  int descriptor = open_descriptor(path, mode, &file->direct);
   if (descriptor < 0) {
     int error = errno;
     free(buffer);
@@ -71,6 +84,12 @@ static GwStatus disk_read_at(GwFs *fs, GwFile *file, uint64_t offset, void *data
   return GW_OK;
 }
 
+static void leave_direct(GwFile *file) {
+  if (!file->direct) return;
+  file->direct = false;
+  (void)fcntl(file->descriptor, F_SETFL, fcntl(file->descriptor, F_GETFL) & ~O_DIRECT);
+}
+
 /* Writes all of `data` at the file's position; *done says how much of it went out, even on failure.
  */
 static GwStatus write_out(GwFile *file, const char *data, size_t size, size_t *done) {
@@ -78,6 +97,10 @@ static GwStatus write_out(GwFile *file, const char *data, size_t size, size_t *d
     size_t part = size - *done < CALL_BYTES_MAX ? size - *done : CALL_BYTES_MAX;
     ssize_t n = write(file->descriptor, data + *done, part);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINVAL && file->direct) { /* larger blocks, or a part went out */
+      leave_direct(file);
+      continue;
+    }
     if (n <= 0) return gw__os_fail(n < 0 ? errno : EIO, file->path, "write");
     *done += (size_t)n;
   }
@@ -93,6 +116,7 @@ static GwStatus earlier_failure(const GwFile *file) {
 static GwStatus flush(GwFile *file) {
   GW_TRY(earlier_failure(file));
   size_t done;
+  if (file->used % BUFFER_BYTES != 0) leave_direct(file);
   file->failure = write_out(file, file->buffer, file->used, &done);
   file->used = 0;
   return file->failure;
@@ -100,6 +124,12 @@ static GwStatus flush(GwFile *file) {
 
 static GwStatus write_buffered(GwFile *file, const char *data, size_t size) {
   GW_TRY(earlier_failure(file));
+  for (size_t room; file->direct && size >= (room = BUFFER_BYTES - file->used); size -= room) {
+    memcpy(file->buffer + file->used, data, room);
+    file->used += room;
+    data += room;
+    GW_TRY(flush(file));
+  }
   if (size > BUFFER_BYTES - file->used) GW_TRY(flush(file));
   if (size >= BUFFER_BYTES) {
     size_t done;
@@ -159,6 +189,7 @@ static GwStatus disk_size(GwFs *fs, GwFile *file, uint64_t *out) {
 static GwStatus disk_truncate(GwFs *fs, GwFile *file, uint64_t size) {
   (void)fs;
   if (file->buffer) GW_TRY(flush(file));
+  leave_direct(file);
   if (ftruncate(file->descriptor, (off_t)size) != 0)
     return gw__os_fail(errno, file->path, "truncate");
   if (lseek(file->descriptor, (off_t)size, SEEK_SET) < 0)

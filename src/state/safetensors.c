@@ -108,7 +108,7 @@ GwStatus gw_safetensors_write_from(GwFs *fs, const char *path, const GwTensor *t
   if (!writer) return gw_fail(GW_MEMORY, "%s: no memory for the write buffer", path);
   writer->fs = fs;
   GwStatus status = GW_OK;
-  GW_TRY_GOTO(status, fs->open(fs, path, GW_FILE_CREATE, &writer->file), free_writer);
+  GW_TRY_GOTO(status, fs->open(fs, path, GW_FILE_LARGE, &writer->file), free_writer);
   GW_TRY_GOTO(status, write_file(writer, path, tensors, count, source, context), close_file);
   *hash = writer->hash;
   *bytes = writer->bytes;

@@ -179,7 +179,7 @@ static GwStatus crash_open(GwFs *fs, const char *path, GwFileMode mode, GwFile *
     node = new_node(disk, false);
     change_names(disk->nodes[parent], "", name, node);
   }
-  if (mode == GW_FILE_CREATE) disk->nodes[node]->seen.size = 0;
+  if (gw_file_is_new(mode)) disk->nodes[node]->seen.size = 0;
   GW_TRY(finish(path, cut));
   GwFile *file = calloc(1, sizeof *file);
   GW_ASSERT(file);
@@ -193,7 +193,7 @@ static GwStatus crash_read_at(GwFs *fs, GwFile *file, uint64_t offset, void *dat
                               size_t *got) {
   CrashFs *disk = fs->self;
   bool cut;
-  GW_ASSERT(file->mode != GW_FILE_CREATE);
+  GW_ASSERT(!gw_file_is_new(file->mode));
   GW_TRY(begin(disk, file->path, &cut));
   GW_TRY(finish(file->path, cut));
   const Bytes *seen = &disk->nodes[file->node]->seen;
@@ -216,7 +216,7 @@ static GwStatus crash_write(GwFs *fs, GwFile *file, const void *data, size_t siz
   disk->space_left -= part;
   disk->written += part;
   if (fits) return finish(file->path, cut);
-  file->failed = file->mode == GW_FILE_CREATE;
+  file->failed = gw_file_is_new(file->mode);
   return gw_fail(GW_NO_SPACE, "%s: no space left; free some", file->path);
 }
 
