@@ -5,7 +5,8 @@
 set -uo pipefail
 source "$(dirname "$0")/checks.bash"
 
-recipe=("${llama[@]}" model.layers=4 model.width=96 train.steps=96 train.lanes=4
+# Many steps after the slow ones: beside other work it takes longer until a rank is seen to be well.
+recipe=("${llama[@]}" model.layers=4 model.width=96 train.steps=200 train.lanes=4
   train.checkpoint_every=50 train.log_every=0)
 prepare_text 50000
 train_undisturbed
