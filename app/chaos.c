@@ -82,6 +82,7 @@ int gw_command_chaos(int argc, char **argv) {
       {"seed", "S", "of the faults", GW_OPTION_U64, &o.seed, 0, 0},
       {"faults", "N", "how many, spread over the steps", GW_OPTION_I32, &o.faults, 1,
        GW_OPTION_LIST_MAX},
+      gw_cli_option_hang(&o.hang_seconds),
       gw_cli_option_threads(&threads),
       gw_cli_option_isa(&o.train.isa),
       gw_cli_option_backend(&o.train.backend),

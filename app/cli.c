@@ -90,6 +90,11 @@ GwOption gw_cli_option_threads(int32_t *threads) {
   return (GwOption){"threads", "N", "0: all", GW_OPTION_I32, threads, 0, 1024};
 }
 
+GwOption gw_cli_option_hang(double *seconds) {
+  const char *help = "a rank without progress for so long hangs; without it 1, or 4 steps if more";
+  return (GwOption){"hang-after", "SECONDS", help, GW_OPTION_F64, seconds, 0.1, 1e5};
+}
+
 GwOption gw_cli_option_isa(const char **isa) {
   const char *help = "generic, avx2 or avx512; without it the best";
   return (GwOption){"isa", "NAME", help, GW_OPTION_TEXT, isa, 0, 0};

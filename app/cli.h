@@ -78,6 +78,7 @@ GwOption gw_cli_option_json(bool *json);
 GwOption gw_cli_option_threads(int32_t *threads);
 GwOption gw_cli_option_isa(const char **isa);
 GwOption gw_cli_option_backend(const char **backend);
+GwOption gw_cli_option_hang(double *seconds);
 
 /* true: go on. false: --help was printed or the command line was wrong (one "error:" line was
  * printed); return *exit_code. */

@@ -101,6 +101,10 @@ static int print_slurm(const GwClusterOptions *options, const Words *words) {
   return 0;
 }
 
+static bool needs_ranks(const GwClusterOptions *c, int32_t inject_count) {
+  return c->launcher || c->hosts || c->ranks_per_node || c->hang_seconds > 0 || inject_count;
+}
+
 static int run_command(int argc, char **argv, const Words *words) {
   GwClusterOptions cluster = {.train = {.steps = -1, .stop = &stop}, .slurm = slurm_allocation()};
   GwTrainOptions *train = &cluster.train;
@@ -128,6 +132,7 @@ static int run_command(int argc, char **argv, const Words *words) {
        GW_OPTION_TEXT, &cluster.shell, 0, 0},
       {"ranks-per-node", "K", "count every K ranks as a node of their own, to try it out",
        GW_OPTION_I32, &cluster.ranks_per_node, 1, 1e6},
+      gw_cli_option_hang(&cluster.hang_seconds),
       {"inject", "FAULT", "break it on purpose, as \"kill:rank=2,step=40\"; see `godwit chaos`",
        GW_OPTION_LIST, &inject, 0, 0},
       gw_cli_option_threads(&threads),
@@ -160,10 +165,9 @@ static int run_command(int argc, char **argv, const Words *words) {
   int code = 0;
   catch_signals(); /* soon: until then they kill */
   if (!gw_cli_parse_recipe(&command, argc, argv, &recipe, &code)) return code;
-  if (cluster.ranks == 0 &&
-      (cluster.launcher || cluster.hosts || cluster.ranks_per_node || inject.count))
-    return gw_cli_misuse("train",
-                         "--launcher, --hosts, --ranks-per-node and --inject go with --ranks N");
+  if (cluster.ranks == 0 && needs_ranks(&cluster, inject.count))
+    return gw_cli_misuse("train", "--launcher, --hosts, --ranks-per-node, --hang-after and "
+                                  "--inject go with --ranks N");
   if (cluster.shell && !cluster.hosts) return gw_cli_misuse("train", "--shell goes with --hosts");
   train->recipe = &recipe;
   cluster.inject = inject.items;

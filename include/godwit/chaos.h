@@ -10,6 +10,7 @@ typedef struct {
   int32_t ranks;
   uint64_t seed; /* of classes, ranks and steps */
   int32_t faults;
+  double hang_seconds; /* as of GwClusterOptions */
 } GwChaosOptions;
 
 /* Times in seconds, 0 when there are none. */

@@ -27,6 +27,7 @@ typedef struct {
   const char *hosts;
   const char *shell;         /* how to run a command on {host}; NULL: "ssh {host}" */
   int32_t ranks_per_node;    /* > 0: so many ranks count as a node of their own, to try it out */
+  double hang_seconds;       /* without progress; 0: 1, or 4 median steps where that is more */
   const char *const *inject; /* [inject_count]: faults that it is to suffer, see faults.h */
   int32_t inject_count;
   GwSlurmAllocation slurm; /* with several nodes, and neither hosts nor launcher: what to use */

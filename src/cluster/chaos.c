@@ -159,6 +159,8 @@ static GwStatus command(const Chaos *c, bool resume, GwArgv *out) {
   if (train->isa) GW_TRY(gw_argv_add(out, "--isa=%s", train->isa));
   if (train->backend) GW_TRY(gw_argv_add(out, "--backend=%s", train->backend));
   if (train->abft) GW_TRY(gw_argv_add(out, "--abft"));
+  if (c->options->hang_seconds > 0)
+    GW_TRY(gw_argv_add(out, "--hang-after=%.9g", c->options->hang_seconds));
   for (int32_t i = 0; i < c->options->faults; i++)
     GW_TRY(gw_argv_add(out, "--inject=%s", c->specs[i]));
   return resume ? gw_argv_add(out, "--resume") : GW_OK;

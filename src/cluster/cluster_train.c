@@ -307,6 +307,10 @@ static GwDriverOptions driver_options(const Cluster *c, const char *boards) {
   options.supervisor.slots = c->hosts ? c->list.slots : c->options->ranks;
   options.supervisor.last_step = train->steps >= 0 ? train->steps : c->recipe.train.steps;
   options.supervisor.tries = 3;
+  if (c->options->hang_seconds > 0) {
+    options.supervisor.hang_ns = (uint64_t)(c->options->hang_seconds * 1e9);
+    options.supervisor.hang_steps = 0;
+  }
   return options;
 }
 

@@ -102,6 +102,10 @@ full:step=4,how=readonly unsaved -
 supervisor:step=12 takeover -
 node:rank=1,step=12 node -
 END
+train patient --ranks 2 --hang-after 2.5 --inject spin:rank=1,step=12
+check "a hang is one after as long as was said" \
+  grep -q "hangs in step 12.*: no progress for [23]\.[0-9] s" "$work/patient/journal.jsonl"
+same_result patient
 check "a hang names the op" grep -q 'rank 2 .*hangs in step 12, op 30 ([a-z_]*)' \
   "$work/run6/journal.jsonl"
 find_launcher # between nodes there is MPI
@@ -151,6 +155,10 @@ check "no process is left" test -z "$(pgrep -f "run=$work/")"
 
 run train "${recipe[@]}" --data "$work/data" --run "$work/refused" --inject kill:rank=0,step=1
 check "without ranks there is nobody to hurt" test $code -eq 2
+run train "${recipe[@]}" --data "$work/data" --run "$work/refused" --hang-after 2
+check "without ranks nobody watches" has "$err" "--hang-after and --inject go with --ranks"
+train refused --ranks 2 --hang-after 0
+check "a hang after nothing" has "$err" "hang-after"
 train refused --ranks 2 --inject kill:rank=2,step=1
 check "a rank that is not there" has "$err" "ranks are 0 to 1"
 train refused --ranks 2 --inject kil:rank=1,step=1
