@@ -183,11 +183,11 @@ static GwStatus next_line(GwDocumentReader *reader, const char **line, size_t *s
   GwText *buffer = &reader->buffer;
   size_t searched = 0, got = 1;
   for (;;) {
-    char *start = buffer->data + reader->begin;
     size_t unread = buffer->size - reader->begin;
+    char *start = unread > 0 ? buffer->data + reader->begin : NULL;
     char *newline = unread > searched ? memchr(start + searched, '\n', unread - searched) : NULL;
     if (newline || got == 0) {
-      *line = unread > 0 ? start : NULL;
+      *line = start;
       *size = newline ? (size_t)(newline - start) : unread;
       reader->begin += *size + (newline != NULL);
       reader->line++;

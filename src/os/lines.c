@@ -39,8 +39,8 @@ GwStatus gw_lines_read(GwLines *l) {
 }
 
 char *gw_lines_next(GwLines *l) {
-  char *line = l->data + l->taken;
-  char *end = l->used > l->taken ? memchr(line, '\n', l->used - l->taken) : NULL;
+  if (l->used == l->taken) return NULL;
+  char *line = l->data + l->taken, *end = memchr(line, '\n', l->used - l->taken);
   if (!end) return NULL;
   *end = 0;
   l->taken = (size_t)(end - l->data) + 1;

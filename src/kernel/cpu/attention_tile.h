@@ -258,8 +258,9 @@ GW_INLINE void gw_pack_row(const GwHeads *a, GwTileKind kind, const float *x, in
                            float *to) {
   for (int64_t c = 0; c < a->head; c += GW_PANEL, to += rows * GW_PANEL) {
     int64_t left = x ? a->head - c : 0;
-    gw_v_store(to, gw_operand(kind, gw_load_some(x + c, left)));
-    gw_v_store(to + GW_VL, gw_operand(kind, gw_load_some(x + c + GW_VL, left - GW_VL)));
+    const float *from = x ? x + c : to; /* where nothing is read */
+    gw_v_store(to, gw_operand(kind, gw_load_some(from, left)));
+    gw_v_store(to + GW_VL, gw_operand(kind, gw_load_some(from + GW_VL, left - GW_VL)));
   }
 }
 
