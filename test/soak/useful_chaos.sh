@@ -2,7 +2,7 @@
 # 1,000 faults in one run, one in 20 steps of about 0.22 s on two processors: the state of the run
 # that nobody disturbed, every fault seen and got over, and 90 % of the time useful. No op takes
 # more than some hundredths of a second here, so that 0.4 s are enough to call it a hang. Two and a
-# half hours; what is there of the undisturbed run in FOLDER is gone on with.
+# half hours, without AVX-512 five; what is there of the undisturbed run in FOLDER is gone on with.
 # useful_chaos.sh SOURCE BINARY [FAULTS [SEED [FOLDER]]]
 set -uo pipefail
 source "$(dirname "$0")/../e2e/checks.bash"
