@@ -18,6 +18,7 @@ check "a tenth of the text is held out" test "$held" -gt 10000
 tail -c "$held" "$work/text.txt" >"$work/held-out.txt"
 
 sizes="model.layers=3 model.width=192 model.heads=6 model.context=128 train.lane_batch=8"
+sanitized && sizes="model.layers=2 model.width=96 model.heads=3 model.context=64 train.lane_batch=8"
 run train "$recipe" $sizes --data "$work/data" --run "$work/run" --steps 3 --threads 2 --json
 check "train succeeds" test $code -eq 0
 state=$(json state_hash)

@@ -15,7 +15,7 @@
 #include "small_run.h"
 #include "train/trainer.h"
 
-enum { VOCAB = 61, STEPS = 4, VARIANTS = 4 };
+enum { VOCAB = 61, STEPS = 4, VARIANTS = 4, UNTIL_CHOSEN = 2 * GW_WAY_TRIALS + 2 };
 
 static uint64_t seed;
 
@@ -135,21 +135,22 @@ static GwStatus fill_lane(void *context, int64_t step, int32_t lane, GwLaneInput
   return GW_OK;
 }
 
-static uint64_t train_whole(GwRecipe *recipe, int threads, GwLaneWay way) {
+/* `steps` is UNTIL_CHOSEN at least where `way` is undecided. */
+static uint64_t train_whole(GwRecipe *recipe, int threads, GwLaneWay way, int64_t steps) {
   GwPool *pool;
   GwTrainer *trainer;
   uint64_t signatures[8];
   assert_ok(gw_pool_create(threads, &pool));
   assert_ok(gw_trainer_create(recipe, gw_backend_cpu(gw_isa_best()), pool, &trainer));
   gw_trainer_set_way(trainer, way);
-  for (int64_t step = 0; step < 2 * GW_WAY_TRIALS + 2; step++) {
+  for (int64_t step = 0; step < steps; step++) {
     GwStepReport report;
     gw_trainer_begin(trainer);
     assert_ok(gw_trainer_lanes(trainer, step, fill_lane, recipe, signatures));
     assert_ok(gw_trainer_end(trainer, step, NULL, &report));
   }
   assert_int_not_equal(gw_trainer_way(trainer)->chosen, GW_WAY_UNDECIDED);
-  uint64_t hash = gw_trainer_hash(trainer, STEPS);
+  uint64_t hash = gw_trainer_hash(trainer, steps);
   gw_trainer_destroy(trainer);
   gw_pool_destroy(pool);
   return hash;
@@ -163,10 +164,10 @@ static void lanes_at_once_do_not_matter(void **state) {
     for (size_t l = 0; l < GW_COUNT_OF(lane_counts); l++) {
       GwRecipe recipe = small_recipe((GwFamily)family);
       recipe.train.lanes = lane_counts[l];
-      uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE);
+      uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE, UNTIL_CHOSEN);
       for (int threads = 1; threads <= 4; threads++)
         for (size_t w = 0; w < GW_COUNT_OF(ways); w++)
-          assert_true(train_whole(&recipe, threads, ways[w]) == wanted);
+          assert_true(train_whole(&recipe, threads, ways[w], UNTIL_CHOSEN) == wanted);
     }
 }
 
@@ -189,10 +190,10 @@ static void memory_limits_do_not_matter(void **state) {
     gw_program_deinit(&lane.program);
     print_message("activations: %lld, at least %lld\n", (long long)most, (long long)least);
     assert_true(least < most / 2);
-    uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE);
+    uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE, 2);
     for (int i = 0; i <= 4; i++) {
       recipe.train.memory_limit = memory.total - most + least + (most - least) * i / 4;
-      assert_true(train_whole(&recipe, 1, GW_WAY_INSIDE) == wanted);
+      assert_true(train_whole(&recipe, 1, GW_WAY_INSIDE, 2) == wanted);
     }
     int64_t needed = memory.total - most + least;
     char named[64];
@@ -214,16 +215,16 @@ static void kept_weights_do_not_matter(void **state) {
     recipe.model.context = 24;
     recipe.train.lane_batch = 12;
     recipe.train.lanes = 3;
-    uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE);
+    uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE, STEPS);
     assert_ok(gw_training_memory(&recipe, 1, &plain));
     recipe.train.keep_packed = true;
     assert_ok(gw_training_memory(&recipe, 1, &packed));
     assert_true(packed.packed >= 6 * plain.params / 4 && packed.packed < 10 * plain.params);
     assert_true(packed.total == plain.total + packed.packed);
     for (int threads = 1; threads <= 3; threads += 2)
-      assert_true(train_whole(&recipe, threads, GW_WAY_INSIDE) == wanted);
+      assert_true(train_whole(&recipe, threads, GW_WAY_INSIDE, STEPS) == wanted);
     recipe.train.memory_limit = packed.total - packed.activations / 2;
-    assert_true(train_whole(&recipe, 1, GW_WAY_INSIDE) == wanted);
+    assert_true(train_whole(&recipe, 1, GW_WAY_INSIDE, STEPS) == wanted);
     recipe.train.lanes = 1; /* nothing to keep them for */
     recipe.train.memory_limit = 0;
     assert_ok(gw_training_memory(&recipe, 1, &packed));
@@ -343,7 +344,7 @@ static void the_first_lane_that_fails_is_named(void **state) {
   GwStepReport report;
   uint64_t signatures[8];
   recipe.train.lanes = 7;
-  uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE);
+  uint64_t wanted = train_whole(&recipe, 1, GW_WAY_INSIDE, STEPS);
   assert_ok(gw_pool_create(3, &pool));
   assert_ok(gw_trainer_create(&recipe, gw_backend_cpu(gw_isa_best()), pool, &trainer));
   gw_trainer_set_way(trainer, GW_WAY_LANES);
@@ -358,7 +359,7 @@ static void the_first_lane_that_fails_is_named(void **state) {
   gw_trainer_begin(trainer);
   assert_fails(GW_NUMERIC, "lane 0", gw_trainer_lanes(trainer, 0, fill_lane, &recipe, signatures));
   gw_trainer_observe(trainer, NULL); /* and nothing of it is left behind */
-  for (int64_t step = 0; step < 2 * GW_WAY_TRIALS + 2; step++) {
+  for (int64_t step = 0; step < STEPS; step++) {
     gw_trainer_begin(trainer);
     assert_ok(gw_trainer_lanes(trainer, step, fill_lane, &recipe, signatures));
     assert_ok(gw_trainer_end(trainer, step, NULL, &report));
