@@ -34,12 +34,14 @@ struct GwSupervisor {
   bool grow;             /* more ranks would fit: a new epoch after the next snapshot */
   uint64_t epoch, fence; /* the fence is the epoch's number, or that of the next */
   int64_t step, checkpoint;
+  int64_t start; /* the step that the epoch went on from */
   int32_t ready_count, exited_count;
   uint64_t due; /* of the phase's next TICK */
   uint64_t committed_at;
   GwStepTimes times;
   int64_t fault_step; /* where the last fault was */
-  int32_t tries;      /* faults in a row there */
+  int32_t tries;      /* faults in a row there, */
+  int32_t chances;    /* and those before them that may be chance */
 };
 
 enum { SECOND = 1000000000 };
@@ -55,6 +57,7 @@ GwSupervisorOptions gw_supervisor_defaults(void) {
                                .backoff_ns = SECOND,
                                .backoff_most_ns = UINT64_C(300) * SECOND,
                                .tries = 8,
+                               .chances = 2,
                                .strikes = 2};
 }
 
@@ -161,6 +164,7 @@ static void launch(GwSupervisor *s, uint64_t now, GwActions *out) {
   raise_fence(s, out);
   s->epoch = s->fence;
   GwRestoreFrom from = restore_point(s, &s->step);
+  s->start = s->step;
   gw_snapshots_cut(&s->snapshots, s->step);
   s->grow = false;
   act(out, GW_ACTION_LAUNCH, s)->from = from;
@@ -200,11 +204,23 @@ static void report(const GwSupervisor *s, GwFault what, int32_t rank, int32_t ho
   action->host = rank >= 0 ? s->placement.host_of[rank] : host;
 }
 
+/* That an epoch made steps and then broke where the one before did may be chance: faults that come
+ * often meet at one step now and then, and rarely three times in a row. */
+static void count_fault(GwSupervisor *s) {
+  if (s->step != s->fault_step) {
+    s->tries = 1;
+    s->chances = 0;
+  } else if (s->step > s->start && s->chances < s->options.chances)
+    s->chances++;
+  else
+    s->tries++;
+  s->fault_step = s->step;
+}
+
 static void fault(GwSupervisor *s, uint64_t now, GwFault what, int32_t rank, int32_t host,
                   GwActions *out) {
   report(s, what, rank, host, out);
-  s->tries = s->step == s->fault_step ? s->tries + 1 : 1;
-  s->fault_step = s->step;
+  count_fault(s);
   kill_all(s, now, out);
 }
 
@@ -257,7 +273,7 @@ static void on_ready(GwSupervisor *s, uint64_t now, int32_t rank) {
 /* From an older state than was thought: what is newer did not verify. */
 static void on_restored(GwSupervisor *s, int64_t step) {
   if (s->phase != PHASE_STARTING || step >= s->step) return;
-  s->step = step;
+  s->step = s->start = step;
   s->checkpoint = step > 0 ? step : -1;
   gw_snapshots_cut(&s->snapshots, step);
 }

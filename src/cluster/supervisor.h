@@ -25,11 +25,12 @@ typedef struct {
   uint64_t backoff_ns; /* after a launch that reached no new step; doubled each time */
   uint64_t backoff_most_ns;
   int32_t tries;   /* launches in a row without a new step; more are given up */
+  int32_t chances; /* of those that made old steps again, so many more, without waiting */
   int32_t strikes; /* wrong computations until a host is used no more */
 } GwSupervisorOptions;
 
 /* 1 s or 4 steps, and 0.1 s; 5 minutes to start, 10 s to stop; 1 s to 5 minutes of back-off, 8
- * tries, 2 strikes. Ranks, hosts and steps are the caller's to set. */
+ * tries, 2 chances, 2 strikes. Ranks, hosts and steps are the caller's to set. */
 GwSupervisorOptions gw_supervisor_defaults(void);
 
 /* The exit code of a rank that would fail the same way again: its run is given up. */

@@ -274,29 +274,44 @@ static void a_host_that_lies_twice_is_used_no_more(void **state) {
   }
 }
 
-static void a_fault_that_comes_again_is_given_up(void **state) {
-  (void)state;
+/* Faults after step 3 until the run is given up, with steps made again in between or without any;
+ * how long each launch waited. */
+static int fail_at_step_3(bool again, uint64_t waited[12]) {
   run_to_step_3();
-  uint64_t waited[12];
-  int tries = 0;
-  for (;; tries++) {
+  int64_t from = again ? 2 : 3;
+  if (!again) happens_with((GwEvent){.kind = GW_EVENT_SNAPSHOT, .epoch = 1, .step = 3});
+  for (int tries = 0;; tries++) {
     assert_in_range(tries, 0, 11);
     rank_event(GW_EVENT_EXITED, 0, 1);
     uint64_t stopped = now;
     happens(GW_EVENT_STOPPED);
-    if (actions.count == 1 && actions.action[0].kind == GW_ACTION_FINISH) break;
+    if (actions.count == 1 && actions.action[0].kind == GW_ACTION_FINISH) {
+      assert_int_equal(actions.action[0].outcome, GW_OUTCOME_GIVEN_UP);
+      return tries;
+    }
     if (actions.count == 0) {
       now = gw_supervisor_due(supervisor);
       happens(GW_EVENT_TICK);
     }
     waited[tries] = now - stopped;
-    expect_launch(2, GW_FROM_SNAPSHOT);
+    expect_launch(from, GW_FROM_SNAPSHOT);
     rank_event(GW_EVENT_READY, -1, 0);
-    commits(3);
+    if (again) commits(3);
   }
-  assert_int_equal(actions.action[0].outcome, GW_OUTCOME_GIVEN_UP);
-  assert_int_equal(tries, options().tries);
+}
+
+static void a_fault_that_comes_again_is_given_up(void **state) {
+  (void)state;
+  uint64_t waited[12];
+  assert_int_equal(fail_at_step_3(false, waited), options().tries);
   assert_true(waited[0] == 0 && waited[1] == s && waited[2] == 2 * s && waited[7] == 64 * s);
+}
+
+static void the_same_step_twice_more_may_be_chance(void **state) {
+  (void)state;
+  uint64_t waited[12];
+  assert_int_equal(fail_at_step_3(true, waited), options().tries + 2);
+  assert_true(waited[1] == 0 && waited[2] == 0 && waited[3] == s && waited[9] == 64 * s);
 }
 
 static void bad_copy(int64_t step) {
@@ -432,6 +447,7 @@ int main(void) {
       cmocka_unit_test_teardown(when_all_wait_nobody_is_named, tear_down),
       cmocka_unit_test_teardown(a_host_that_lies_twice_is_used_no_more, tear_down),
       cmocka_unit_test_teardown(a_fault_that_comes_again_is_given_up, tear_down),
+      cmocka_unit_test_teardown(the_same_step_twice_more_may_be_chance, tear_down),
       cmocka_unit_test_teardown(progress_makes_good, tear_down),
       cmocka_unit_test_teardown(slow_starts_and_deaf_ranks, tear_down),
       cmocka_unit_test_teardown(a_new_supervisor_takes_over, tear_down),
