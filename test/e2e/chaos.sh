@@ -121,7 +121,7 @@ done
 
 # A random mix, one fault in 30 steps of some milliseconds: a checkpoint that a fault is to damage
 # must be saved before the next fault comes.
-sanitized && size=() || size=(model.width=64 model.context=64) # steps that take as long with both
+sized model.width=64 model.context=64
 mix=("${recipe[@]}" "${size[@]}" "train.steps=$((faults * 30))"
   --data "$work/data" --run "$work/mix" --ranks 4)
 run chaos "${mix[@]}" --faults "$faults" --seed "$seed" --json

@@ -52,6 +52,8 @@ one_error() { [[ "$err" == "error: "* ]] && [ "$(grep -c '' "$work/err")" -eq 1 
 
 # Whether the binary was built with sanitizers: then sizes and times are not the program's own.
 sanitized() { grep -q '^GODWIT_SANITIZE:[^=]*=.' "$binary/CMakeCache.txt"; }
+# sized KEY=VALUE...: these go to $size; none with sanitizers, where steps of $small take as long
+sized() { sanitized && size=() || size=("$@"); }
 
 # seed_random SEED: the script's random choices, to be repeated by giving it the printed seed
 seed_random() {

@@ -50,7 +50,7 @@ launcher=$(echo $launcher) # one line
 for host in one two three; do up $host; done
 
 steps=300
-sanitized && size=() || size=(model.width=64 model.context=48) # steps that take as long with both
+sized model.width=64 model.context=48
 recipe=("${llama[@]}" train.steps=$steps train.checkpoint_every=10000 train.snapshot_every=5
   train.lanes=4 "${size[@]}")
 prepare_text 20000

@@ -6,7 +6,7 @@ set -uo pipefail
 source "$(dirname "$0")/checks.bash"
 
 # Many steps after the slow ones: beside other work it takes longer until a rank is seen to be well.
-sanitized && size=() || size=(model.layers=4 model.width=96) # steps that take as long with both
+sized model.layers=4 model.width=96
 recipe=("${llama[@]}" "${size[@]}" train.steps=200 train.lanes=4
   train.checkpoint_every=50 train.log_every=0)
 prepare_text 50000
